@@ -1,0 +1,199 @@
+#!/usr/bin/python3
+# Copyright: (c) 2026, the Good Standing developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lab's outbreak, run on the botnet host: ordinary users, a guessed password, a flood over sessions held open.
+
+Each message's Message-ID is <serial.account-with-dots.lab@botnet>, and each act is one JSON line in /var/lib/lab/acts.jsonl:
+{"time": epoch, "kind": "user"|"bot", "host", "account", "serial", "event": "accepted"|"refused"|"lost"|"login"|"login_failed"|"connect_failed",
+"code": SMTP code or null, "text": reply}. So a test counts exactly what was accepted, from whom, and when (RFC 5321 section 4.2: a 250 after the
+final dot is the acceptance).
+"""
+
+from __future__ import annotations
+
+import json
+import smtplib
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+
+ACTS = "/var/lib/lab/acts.jsonl"
+VICTIM = "mallory@alpha.test"
+HOSTS = {"mx1": "198.51.100.11", "mx2": "198.51.100.12"}
+SESSIONS_PER_HOST = 6
+RECIPIENTS = 4
+FLOOD_SECONDS = 900
+USERS = [f"{name}@{domain}" for domain in ("alpha.test", "beta.test") for name in ("alice", "bob", "carol", "dave", "erin")]
+
+TLS = ssl.create_default_context()
+TLS.check_hostname = False
+TLS.verify_mode = ssl.CERT_NONE
+
+_lock = threading.Lock()
+_serial = 0
+
+
+def password(account: str) -> str:
+    return "pw-" + account.replace("@", "-")
+
+
+def act(kind: str, host: str, account: str, event: str, serial: int | None = None, code: int | None = None, text: str = "") -> None:
+    line = {
+        "time": time.time(), "kind": kind, "host": host, "account": account, "serial": serial, "event": event, "code": code, "text": text[:200],
+    }  # fmt: skip
+    with _lock, open(ACTS, "a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def next_serial() -> int:
+    global _serial
+    with _lock:
+        _serial += 1
+        return int(time.time()) * 100000 + _serial % 100000
+
+
+def connect(host: str, source: str, port: int) -> smtplib.SMTP:
+    if port == 465:
+        return smtplib.SMTP_SSL(HOSTS[host], 465, "client.invalid", timeout=20, context=TLS, source_address=(source, 0))
+    client = smtplib.SMTP(HOSTS[host], 587, "client.invalid", timeout=20, source_address=(source, 0))
+    client.starttls(context=TLS)
+    return client
+
+
+def send(client: smtplib.SMTP, account: str, serial: int, recipients: list[str]) -> tuple[int, str]:
+    """Send one message; return the code and text of the first refusal, or of the acceptance after the final dot."""
+    message_id = f"<{serial}.{account.replace('@', '.')}.lab@botnet>"
+    steps = [client.mail(account)]
+    steps += [client.rcpt(recipient) for recipient in recipients] if steps[0][0] == 250 else []
+    for code, text in steps:
+        if code != 250:
+            client.rset()
+            return code, text.decode(errors="replace")
+    body = f"From: {account}\r\nTo: {recipients[0]}\r\nMessage-ID: {message_id}\r\nSubject: {serial}\r\nX-Lab: {account} {serial}\r\n\r\nHello.\r\n"
+    code, text = client.data(body)
+    return code, text.decode(errors="replace")
+
+
+def mail_loop(kind: str, host: str, account: str, source: str, port: int, pause: float, until: float) -> None:
+    """Hold one authenticated session open and send over it; a bot starts a new message each time, a user repeats until it is accepted."""
+    client: smtplib.SMTP | None = None
+    serial = next_serial()
+    while time.time() < until:
+        try:
+            if client is None:
+                client = connect(host, source, port)
+                client.login(account, password(account))
+                act(kind, host, account, "login")
+            recipients = recipients_of(kind, serial)
+            code, text = send(client, account, serial, recipients)
+            act(kind, host, account, "accepted" if code == 250 else "refused", serial, code, text)
+            if code == 250 or kind == "bot":
+                serial = next_serial()
+        except smtplib.SMTPAuthenticationError as exc:
+            act(kind, host, account, "login_failed", None, exc.smtp_code, str(exc.smtp_error))
+            client = None
+            time.sleep(2)
+        except (OSError, smtplib.SMTPException) as exc:
+            act(kind, host, account, "lost" if client is not None else "connect_failed", serial, None, repr(exc))
+            client = None
+            time.sleep(1)
+        time.sleep(pause)
+
+
+def recipients_of(kind: str, serial: int) -> list[str]:
+    if kind == "user":
+        return [f"known{serial % 50}@dest{serial % 7}.world.test"]
+    domains = ["dest1.world.test", "outlook.world.test", "dest2.world.test", "dest3.world.test"]
+    names = [f"known{serial % 50}", f"guess{serial % 1000}", f"known{serial % 49}", f"nobody{serial % 1000}"]
+    return [f"{name}@{domains[(index + serial) % 4]}" for index, name in enumerate(names)][:RECIPIENTS]
+
+
+def users() -> None:
+    until = time.time() + FLOOD_SECONDS + 120
+    threads = []
+    for index, account in enumerate(USERS):
+        host = "mx1" if index % 2 else "mx2"
+        args = ("user", host, account, f"203.0.113.{30 + index % 10}", 587 if index % 3 else 465, 3.0, until)
+        threads.append(threading.Thread(target=mail_loop, args=args, daemon=True))
+    run(threads)
+
+
+def flood() -> None:
+    until = time.time() + FLOOD_SECONDS
+    threads = []
+    for host in HOSTS:
+        for index in range(SESSIONS_PER_HOST):
+            source = f"203.0.113.{3 + index + (SESSIONS_PER_HOST if host == 'mx2' else 0)}"
+            args = ("bot", host, VICTIM, source, 465 if index == 0 else 587, 0.7, until)
+            threads.append(threading.Thread(target=mail_loop, args=args, daemon=True))
+    run(threads)
+
+
+def run(threads: list[threading.Thread]) -> None:
+    for thread in threads:
+        thread.start()
+        time.sleep(0.1)
+    for thread in threads:
+        thread.join()
+
+
+def crack() -> None:
+    """Try passwords from several addresses at once until one is right; the servers slow each wrong one down."""
+    threads = [threading.Thread(target=guess, args=(number,), daemon=True) for number in range(16)]
+    run(threads)
+    with connect("mx1", "203.0.113.23", 587) as client:
+        client.login(VICTIM, password(VICTIM))
+        act("bot", "mx1", VICTIM, "login")
+
+
+def guess(number: int) -> None:
+    host = "mx1" if number % 2 else "mx2"
+    try:
+        with connect(host, f"203.0.113.{15 + number % 8}", 587) as client:
+            client.login(VICTIM, f"guess{number}")
+    except smtplib.SMTPAuthenticationError as exc:
+        act("bot", host, VICTIM, "login_failed", None, exc.smtp_code, "guess")
+    except (OSError, smtplib.SMTPException):
+        act("bot", host, VICTIM, "connect_failed")
+
+
+def count(kind: str, event: str) -> int:
+    try:
+        with open(ACTS, encoding="utf-8") as file:
+            return sum(1 for line in file if f'"kind": "{kind}"' in line and f'"event": "{event}"' in line)
+    except FileNotFoundError:
+        return 0
+
+
+def start_unit(name: str) -> None:
+    subprocess.run(["systemctl", "reset-failed", f"lab-{name}"], stderr=subprocess.DEVNULL, check=False)
+    subprocess.run(["systemd-run", "--quiet", "--collect", f"--unit=lab-{name}", __file__, name], check=True)
+
+
+def wait_for(what: str, condition: object, seconds: int) -> None:
+    deadline = time.time() + seconds
+    while not condition():  # type: ignore[operator]
+        if time.time() > deadline:
+            sys.exit(f"outbreak: {what} did not happen within {seconds} s; see {ACTS}")
+        time.sleep(0.5)
+
+
+def start() -> None:
+    start_unit("users")
+    wait_for("ordinary mail", lambda: count("user", "accepted") >= 20, 60)
+    crack()
+    start_unit("flood")
+    wait_for("the flood", lambda: count("bot", "accepted") >= 150, 120)
+
+
+def stop() -> None:
+    subprocess.run(["systemctl", "stop", "lab-flood", "lab-users"], stderr=subprocess.DEVNULL, check=False)
+
+
+if __name__ == "__main__":
+    socket.setdefaulttimeout(20)
+    {"users": users, "flood": flood, "start": start, "stop": stop}[sys.argv[1]]()
