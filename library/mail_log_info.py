@@ -113,9 +113,7 @@ def run(params: dict[str, t.Any], now: float) -> dict[str, t.Any]:
     for line in read(source, since):
         log.feed(line)
     if not log.lines:
-        log.gap(
-            f"no line of the mail log in the last {params['window']} hours: is it elsewhere (abuse_triage_log_paths), or hidden from this user?"
-        )
+        log.gap(f"no line of the mail log in the last {params['window']} hours: is it elsewhere, or hidden from this user?")
     return {"source": source._asdict(), **log.result()}
 
 

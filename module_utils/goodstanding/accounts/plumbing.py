@@ -98,7 +98,7 @@ def validate(run: Run, files: list[File], present: bool) -> None:
     if DOVECOT not in texts or not present:
         return
     # Dovecot resolves its includes beside the file that is checked.
-    trial = File(f"{os.path.dirname(DOVECOT)}/goodstanding-trial.conf", texts[DOVECOT], 0o600)  # noqa: PTH120
+    trial = File(f"{os.path.dirname(DOVECOT)}/goodstanding-trial.conf", texts[DOVECOT], 0o600)
     try:
         write_file(trial)
         out = must(

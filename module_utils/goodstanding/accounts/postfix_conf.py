@@ -28,15 +28,18 @@ def plumb_main(text: str) -> str:
         if not pattern.search(text):
             missing.append(f"{name} = {_TOKEN}\n")
             continue
-        text = pattern.sub(lambda match: match[1] + _TOKEN + _separator(text, match.end()), text)
+        pieces, end = [], 0
+        for match in pattern.finditer(text):
+            pieces += [text[end : match.end()], _TOKEN, _separator(text[match.end() :])]
+            end = match.end()
+        text = "".join(pieces) + text[end:]
     if missing:
         text += ("" if text.endswith("\n") or not text else "\n") + _NOTE + "\n" + "".join(missing)
     return text
 
 
-def _separator(text: str, end: int) -> str:
+def _separator(rest: str) -> str:
     """Return what stands between the token and the value, which may begin on a continuation line or be empty."""
-    rest = text[end:]
     if rest[:1] not in ("\n", "\r", ""):
         return ", "
     for line in rest.splitlines()[1:]:

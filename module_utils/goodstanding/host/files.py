@@ -21,7 +21,7 @@ from pathlib import Path
 STATE = "/var/lib/goodstanding"
 
 #: run(words, stdin) -> (exit code, stdout, stderr); no shell.
-Run = t.Callable[..., t.Tuple[int, str, str]]
+Run = t.Callable[..., tuple[int, str, str]]
 
 
 class HostError(Exception):

@@ -48,7 +48,7 @@ def queued_by(queue_directory: str, queue: str) -> t.Iterator[tuple[str, str]]:
             if not _QUEUE_ID.match(name):
                 continue
             try:
-                with open(os.path.join(folder, name), "rb") as file:  # noqa: PTH118
+                with open(os.path.join(folder, name), "rb") as file:
                     login = attribute(file.read(16384), "sasl_username")
             except OSError:
                 continue  # delivered or moved since it was seen

@@ -111,10 +111,9 @@ def judge(
         if not signals:
             continue
         families = {signal["family"] for signal in signals}
+        verdict = "compromised" if len(families) > 1 and families & _TELLING else "suspect"
         if name in wanted:
             verdict = "exempt"
-        else:
-            verdict = "compromised" if len(families) > 1 and families & _TELLING else "suspect"
         if verdict == "suspect" and families == {"reputation"}:
             continue  # a listed server's mail is refused whoever sends it
         accounts.append(

@@ -5,9 +5,9 @@
 """The lab's outbreak, run on the botnet host: ordinary users, a guessed password, a flood over sessions held open.
 
 Each message's Message-ID is <serial.account-with-dots.lab@botnet>, and each act is one JSON line in /var/lib/lab/acts.jsonl:
-{"time": epoch, "kind": "user"|"bot", "host", "account", "serial", "event": "accepted"|"refused"|"lost"|"login"|"login_failed"|"connect_failed",
-"code": SMTP code or null, "text": reply}. So a test counts exactly what was accepted, from whom, and when (RFC 5321 section 4.2: a 250 after the
-final dot is the acceptance).
+time (epoch), kind (user or bot), host, account, serial, event (accepted, refused, lost, login, login_failed, connect_failed),
+code (of SMTP, or null), text. So a test counts exactly what was accepted, from whom, and when: a 250 after the final dot is the
+acceptance (RFC 5321 section 4.2.5).
 """
 
 from __future__ import annotations
@@ -42,9 +42,8 @@ def password(account: str) -> str:
 
 
 def act(kind: str, host: str, account: str, event: str, serial: int | None = None, code: int | None = None, text: str = "") -> None:
-    line = {
-        "time": time.time(), "kind": kind, "host": host, "account": account, "serial": serial, "event": event, "code": code, "text": text[:200],
-    }  # fmt: skip
+    line = {"time": time.time(), "kind": kind, "host": host, "account": account, "serial": serial, "event": event}
+    line.update(code=code, text=text[:200])
     with _lock, open(ACTS, "a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 
@@ -73,13 +72,14 @@ def send(client: smtplib.SMTP, account: str, serial: int, recipients: list[str])
         if code != 250:
             client.rset()
             return code, text.decode(errors="replace")
-    body = f"From: {account}\r\nTo: {recipients[0]}\r\nMessage-ID: {message_id}\r\nSubject: {serial}\r\nX-Lab: {account} {serial}\r\n\r\nHello.\r\n"
+    head = {"From": account, "To": recipients[0], "Message-ID": message_id, "Subject": serial, "X-Lab": f"{account} {serial}"}
+    body = "".join(f"{name}: {value}\r\n" for name, value in head.items()) + "\r\nHello.\r\n"
     code, text = client.data(body)
     return code, text.decode(errors="replace")
 
 
 def mail_loop(kind: str, host: str, account: str, source: str, port: int, pause: float, until: float) -> None:
-    """Hold one authenticated session open and send over it; a bot starts a new message each time, a user repeats until it is accepted."""
+    """Send over one session that is held open; a bot starts a new message each time, a user repeats until it is accepted."""
     client: smtplib.SMTP | None = None
     serial = next_serial()
     while time.time() < until:
