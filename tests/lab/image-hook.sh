@@ -2,7 +2,7 @@
 # Runs at the end of an image's build with the new root as $1: no service starts by itself, one account for Ansible.
 set -eu
 root=$1
-for unit in postfix dovecot opendkim rspamd redis-server rsyslog named knot rbldnsd unbound unbound-resolvconf \
+for unit in postfix dovecot opendkim rspamd redis-server rsyslog named knot rbldnsd rbldnsd.socket unbound unbound-resolvconf \
     apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer e2scrub_reap man-db.timer fstrim.timer systemd-timesyncd; do
     chroot "$root" systemctl disable "$unit" >/dev/null 2>&1 || true
 done

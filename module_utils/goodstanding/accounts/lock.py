@@ -189,19 +189,28 @@ def _kick(run: Run, accounts: list[str]) -> dict[str, int]:
 
 def _close_old_sockets(run: Run) -> tuple[int, int]:
     """Close the sockets of every smtpd that was started before the plumbing was in force; return (closed, remaining)."""
-    reloaded = load_state(plumbing.STATE_FILE).get("reloaded")
+    state = load_state(plumbing.STATE_FILE)
+    if state.get("drained"):
+        return 0, 0  # every session since then began with the plumbing in force
+    reloaded = state.get("reloaded")
     if reloaded is None:
         raise HostError("the lock's plumbing is not in place on this host: run the role account_lock with task install first")
+    ports = sessions.smtpd_ports(must(run, ["postconf", "-M"], "Postfix's services cannot be listed"))
+    first: set[sessions.Socket] | None = None
     closed: set[sessions.Socket] = set()
     deadline = time.time() + PATIENCE
     while True:
         out = must(run, ["ss", "-Htnp", "state", "established"], "sessions cannot be listed: install iproute2")
-        old = sessions.older_than(sessions.smtpd_sockets(out), reloaded, sessions.process_started)
+        found = sessions.smtpd_sockets(out, ports)
+        first = set(found) if first is None else first
+        old = sessions.older_than(found, reloaded, first, sessions.process_started)
+        if not old:
+            save_state(plumbing.STATE_FILE, {**state, "drained": True})
         if not old or time.time() > deadline:
             return len(closed - set(old)), len(old)
-        for socket in old:
-            run(["ss", "-K", "-t", "state", "established", *socket.ss_filter()])
-            closed.add(socket)
+        for one in old:
+            run(["ss", "-K", "-t", "state", "established", *one.ss_filter()])
+            closed.add(one)
         time.sleep(0.2)
 
 

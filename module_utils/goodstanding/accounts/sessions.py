@@ -10,8 +10,10 @@ Standard library only, Python >= 3.9.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import socket
 import time
 import typing as t
 
@@ -20,36 +22,53 @@ _END = re.compile(r"(\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[0-9.]+|\*):(\d{1,5})\Z")
 
 
 class Socket(t.NamedTuple):
-    """An established connection of an smtpd: both ends as ss(8) writes them, and the process."""
+    """An established connection of an smtpd: both ends as ss(8) writes them, and the process where this user may know it."""
 
     local: str
     peer: str
-    pid: int
+    pid: int | None
 
     def ss_filter(self) -> list[str]:
         """Return the words that select exactly this socket."""
         return ["src", self.local, "and", "dst", self.peer]
 
 
-def smtpd_sockets(output: str) -> list[Socket]:
-    """Return the smtpd's connections out of ss -Htnp state established."""
+def smtpd_ports(services: str) -> set[int]:
+    """Return the ports on which smtpd listens. services: output of postconf -M; master(5): the service is host:port, port or a name."""
+    ports = set()
+    for line in services.splitlines():
+        fields = line.split()
+        if len(fields) > 7 and fields[1] == "inet" and fields[7] == "smtpd":
+            port = fields[0].rpartition(":")[2]
+            with contextlib.suppress(OSError):
+                ports.add(int(port) if port.isdigit() else socket.getservbyname(port, "tcp"))
+    return ports
+
+
+def smtpd_sockets(output: str, ports: set[int]) -> list[Socket]:
+    """Return the connections to these ports out of ss -Htnp state established."""
     found = []
     for line in output.splitlines():
         fields = line.split(None, 4)
-        pid = _PID.search(fields[4]) if len(fields) == 5 else None
-        if pid and _END.match(fields[2]) and _END.match(fields[3]):
-            found.append(Socket(fields[2], fields[3], int(pid[1])))
+        local, peer = (_END.match(fields[2]), _END.match(fields[3])) if len(fields) > 3 else (None, None)
+        if local and peer and int(local[2]) in ports:
+            pid = _PID.search(fields[4]) if len(fields) == 5 else None
+            found.append(Socket(fields[2], fields[3], int(pid[1]) if pid else None))
     return found
 
 
-def older_than(sockets: list[Socket], reloaded: float, started: t.Callable[[int], float | None]) -> list[Socket]:
-    """Return the sockets whose process was started at or before the reload (epoch); a process that is gone has none."""
-    found = []
-    for socket in sockets:
-        begun = started(socket.pid)
-        if begun is not None and begun <= reloaded:
-            found.append(socket)
-    return found
+def older_than(found: list[Socket], reloaded: float, first: set[Socket], started: t.Callable[[int], float | None]) -> list[Socket]:
+    """Return the sockets that keep the restrictions of before the reload (epoch).
+
+    They are those of a process that was started before it. Where the process is not known (that needs CAP_SYS_PTRACE, which
+    root in a container often lacks) every socket of the first look counts: it may be old, and its client will come back.
+    """
+    old = []
+    for one in found:
+        begun = started(one.pid) if one.pid is not None else None
+        if (begun is not None and begun <= reloaded) or (one.pid is None and one in first):
+            old.append(one)
+    return old
 
 
 def process_started(pid: int) -> float | None:

@@ -9,6 +9,7 @@ Standard library only, Python >= 3.9. Durable state of a host is under /var/lib/
 from __future__ import annotations
 
 import contextlib
+import difflib
 import fcntl
 import grp
 import json
@@ -93,11 +94,13 @@ def changes(files: list[File]) -> list[tuple[File, str | None]]:
 
 
 def diff(changed: list[tuple[File, str | None]]) -> list[dict[str, str]]:
-    """Return Ansible's diff of these changes."""
-    return [
-        {"before_header": file.path, "after_header": file.path, "before": before or "", "after": file.text or ""}
-        for file, before in changed
-    ]
+    """Return Ansible's diff of these changes: the changed lines alone, since the lines around them may hold a secret."""
+    found = []
+    for file, before in changed:
+        old, new = (before or "").splitlines(keepends=True), (file.text or "").splitlines(keepends=True)
+        lines = difflib.unified_diff(old, new, f"before: {file.path}", f"after: {file.path}", n=0)
+        found.append({"prepared": "".join(line if line.endswith("\n") else line + "\n" for line in lines)})
+    return found
 
 
 def load_state(name: str) -> dict[str, t.Any]:
