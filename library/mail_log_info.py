@@ -34,6 +34,8 @@ options:
     description: Per account a time (seconds since 1970); messages accepted after it are counted apart in C(accepted_since).
     type: dict
     default: {}
+notes:
+  - What an account did before it was reinstated (C(/var/lib/goodstanding/reinstated.json)) is not counted.
 attributes:
   check_mode:
     description: Can run in check mode and return changed status prediction without modifying target.
@@ -101,6 +103,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.goodstanding.host.files import HostError, load_state
 from ..module_utils.goodstanding.maillog.parser import MailLog
 from ..module_utils.goodstanding.maillog.sources import SourceError, choose, read
 
@@ -110,6 +113,10 @@ def run(params: dict[str, t.Any], now: float) -> dict[str, t.Any]:
     since = now - params["window"] * 3600
     source = choose(params["source"], params["paths"], since)
     log = MailLog(now, since, params["accepted_since"], utc_offset=time.localtime(now).tm_gmtoff)
+    try:
+        log.forgive(load_state("reinstated.json"))
+    except HostError as exc:
+        log.gap(str(exc))
     for line in read(source, since):
         log.feed(line)
     if not log.lines:

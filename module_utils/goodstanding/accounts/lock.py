@@ -26,6 +26,7 @@ from ..host.files import (
 from . import dovecot_conf, plumbing, postfix_conf, sessions
 
 LOCKS = "locks.json"
+REINSTATED = "reinstated.json"
 _ACCOUNT = re.compile(r"[^\s:#*?\\\x00-\x1f\x7f][^\s:*?\\\x00-\x1f\x7f]{0,319}\Z")  # doveadm reads * and ? as a mask
 _INCIDENT = re.compile(r"[\w.:+-]{1,80}\Z")
 #: How long closing sockets is tried, in seconds: an idle smtpd may take one more connection before it ends.
@@ -135,6 +136,8 @@ def unlock(run: Run, accounts: list[str], incident: str, check_mode: bool) -> di
         result["changed"] = True
         if not check_mode:
             save_state(LOCKS, left)
+            # What the account did until now is dealt with: the next run does not lock it again for that.
+            save_state(REINSTATED, {**load_state(REINSTATED), **dict.fromkeys(accounts, time.time())})
     if result["changed"] and not check_mode:
         _flush(run, accounts)
     return {**result, "contained": None, "locked_at": {}, **_none()}

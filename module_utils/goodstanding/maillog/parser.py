@@ -51,6 +51,7 @@ class MailLog:
     def __init__(self, now: float, since: float, accepted_since: dict[str, float] | None = None, utc_offset: int = 0) -> None:
         self.now, self.since, self.utc_offset = now, since, utc_offset
         self.accepted_since = {normalise(name): float(time) for name, time in (accepted_since or {}).items()}
+        self.forgiven: dict[str, float] = {}
         self.accounts: dict[str, Account] = {}
         self.open: dict[str, _Message] = {}
         self.refusals: dict[tuple[str, str], list[t.Any]] = {}
@@ -79,6 +80,13 @@ class MailLog:
         elif line.program in ("systemd-journald", "rsyslogd"):
             self._logger(line)
 
+    def forgive(self, reinstated: dict[str, float]) -> None:
+        """Do not count what accounts did before these times (epoch): the break-in that was dealt with."""
+        self.forgiven = {normalise(name): float(time) for name, time in reinstated.items()}
+
+    def _before(self, login: str, line: Line) -> bool:
+        return line.time < self.forgiven.get(login, 0)
+
     def gap(self, text: str) -> None:
         """Note that something is missing in the log."""
         if len(self.gaps) < MAX_GAPS:
@@ -103,7 +111,7 @@ class MailLog:
             if rest.startswith("client="):
                 self._client(queue_id, rest, line, raw)
             elif rest.startswith("reject: "):
-                self._reject(rest, raw)
+                self._reject(rest, line, raw)
         elif daemon in ("qmgr", "postsuper"):
             if rest == "removed":
                 self.open.pop(queue_id, None)
@@ -122,6 +130,8 @@ class MailLog:
         if not found:
             return
         login = normalise(login.partition(", sasl_sender=")[0])[:320]
+        if self._before(login, line):
+            return
         account = self.account(login)
         client = _CLIENT.match(rest)
         if client:
@@ -179,20 +189,20 @@ class MailLog:
 
     def _smtpd_without_id(self, line: Line, raw: str) -> None:
         if line.message.startswith("NOQUEUE: reject: "):
-            self._reject(line.message[9:], raw)
+            self._reject(line.message[9:], line, raw)
             return
         failed = _SASL_FAILED.match(line.message)
         _, found, login = line.message.rpartition(", sasl_username=")
         if failed and found and login:
-            self._failed_login(login, failed[1], raw)
+            self._failed_login(login, failed[1], line, raw)
 
-    def _reject(self, rest: str, raw: str) -> None:
+    def _reject(self, rest: str, line: Line, raw: str) -> None:
         # Postfix 3.10 ends the line with the login; before, only the lock's own refusal names it.
         _, found, login = rest.rpartition(" sasl_username=")
         if not found:
             match = _REJECTED_LOGIN.search(rest[:1000])
             login = match[1] if match else ""
-        if login:
+        if login and not self._before(normalise(login), line):
             account = self.account(login)
             account.count("refused_attempts")
             account.keep("refused", evidence(raw))
@@ -202,13 +212,15 @@ class MailLog:
         if _DOVECOT_FAILED.search(message):
             user, client = _DOVECOT_USER.search(message), _DOVECOT_CLIENT.search(message + " ")
             if user:
-                self._failed_login(user[1], client[1] if client else "", raw)
+                self._failed_login(user[1], client[1] if client else "", line, raw)
         else:
             mismatch = _AUTH_MISMATCH.search(message[:1000])
             if mismatch:
-                self._failed_login(mismatch[1], mismatch[2], raw)
+                self._failed_login(mismatch[1], mismatch[2], line, raw)
 
-    def _failed_login(self, login: str, client: str, raw: str) -> None:
+    def _failed_login(self, login: str, client: str, line: Line, raw: str) -> None:
+        if self._before(normalise(login), line):
+            return
         account = self.account(login)
         account.count("failed_logins")
         if client:

@@ -1,0 +1,196 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the Good Standing developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: run_findings
+short_description: Write a stage of a run into its findings
+description:
+  - The findings are the one document that goes from stage to stage; each stage adds its part. Runs on the controller.
+  - The document is validated, written to a file, and, except in check mode, stored in the database of runs.
+  - Never reports a change, since nothing on a mail host changes.
+version_added: 0.1.0
+author:
+  - Good Standing developers (@goodstanding)
+requirements:
+  - jinja2
+  - jsonschema
+  - SQLAlchemy
+options:
+  stage:
+    description: Which part is written. V(start) makes a new document, V(load) reads one from O(path).
+    type: str
+    choices: [start, load, assess, contain, verify, reinstate, finish]
+    required: true
+  findings:
+    description: The document so far.
+    type: dict
+  path:
+    description: The file of the document.
+    type: path
+  schema:
+    description: Its JSON Schema.
+    type: path
+  state_url:
+    description: The database of runs, an SQLAlchemy URL; none where not set. A password in it is kept out of every message.
+    type: str
+  run_id:
+    description: Name of a new run; the time of its start where not set.
+    type: str
+  inventory:
+    description: Name of the inventory, for V(start).
+    type: str
+    default: ""
+  mode:
+    description: Whether found accounts are locked.
+    type: str
+    choices: [observe, lock]
+    default: observe
+  never:
+    description: Accounts that are never locked.
+    type: list
+    elements: str
+    default: []
+  max_locks:
+    description: At most this many accounts are locked in one run.
+    type: int
+    default: 5
+  logs:
+    description: Per host the result of M(mail_log_info), for V(assess) and V(verify).
+    type: dict
+    default: {}
+  verdict:
+    description: The result of M(abuse_verdict_info), for V(assess).
+    type: dict
+    default: {}
+  reputation:
+    description: The result of M(ip_reputation_info), for V(assess) and V(verify).
+    type: dict
+    default: {}
+  results:
+    description: Per host what the role account_lock did, for V(contain) and V(reinstate).
+    type: dict
+    default: {}
+  account:
+    description: The account, for V(reinstate).
+    type: str
+attributes:
+  check_mode:
+    description: Can run in check mode and return changed status prediction without modifying target.
+    support: full
+  diff_mode:
+    description: Returns details on what has changed when in diff mode.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Open a new document
+  run_findings:
+    stage: start
+    inventory: inventories/example
+    mode: observe
+"""
+
+RETURN = r"""
+findings:
+  description: The document, see docs/report.md.
+  type: dict
+  returned: success
+path:
+  description: The file it was written to.
+  type: str
+  returned: when path is given
+to_lock:
+  description: Accounts that are to be locked now; empty where the mode is V(observe).
+  type: list
+  elements: str
+  returned: success
+locked_at:
+  description: Per host and account since when a lock is in force, in seconds since 1970.
+  type: dict
+  returned: success
+"""
+
+import time
+import traceback
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
+from ..module_utils.goodstanding.findings import document as stages
+
+try:
+    from ..module_utils.goodstanding.report import files
+    from ..module_utils.goodstanding.store import database
+
+    IMPORT_ERROR = None
+except ImportError:
+    IMPORT_ERROR = traceback.format_exc()
+
+
+def step(p: dict[str, t.Any], check_mode: bool, now: float) -> dict[str, t.Any]:
+    """Return the document after this stage."""
+    stage, before = p["stage"], p["findings"]
+    if stage == "start":
+        return stages.start(p["run_id"], p["inventory"], p["mode"], check_mode, now)
+    if stage == "load":
+        loaded = files.load(p["path"], p["schema"])
+        loaded["run"].update(mode=p["mode"], check_mode=check_mode)
+        return loaded
+    if stage == "assess":
+        return stages.assess(before, p["logs"], p["verdict"], p["reputation"])
+    if stage == "contain":
+        return stages.contain(before, stages.to_lock(before, p["never"], p["max_locks"])[0] if p["results"] else [], p["results"], now)
+    if stage == "verify":
+        return stages.verify(before, p["logs"], p["reputation"])
+    if stage == "reinstate":
+        return stages.reinstate(before, p["account"].strip().lower(), p["results"], now)
+    return stages.finish(before, p["never"], p["max_locks"], now)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "stage": {"type": "str", "choices": ["start", "load", "assess", "contain", "verify", "reinstate", "finish"], "required": True},
+            "findings": {"type": "dict"},
+            "path": {"type": "path"},
+            "schema": {"type": "path"},
+            "state_url": {"type": "str", "no_log": True},
+            "run_id": {"type": "str"},
+            "inventory": {"type": "str", "default": ""},
+            "mode": {"type": "str", "choices": ["observe", "lock"], "default": "observe"},
+            "never": {"type": "list", "elements": "str", "default": []},
+            "max_locks": {"type": "int", "default": 5},
+            "logs": {"type": "dict", "default": {}},
+            "verdict": {"type": "dict", "default": {}},
+            "reputation": {"type": "dict", "default": {}},
+            "results": {"type": "dict", "default": {}},
+            "account": {"type": "str"},
+        },
+        required_if=[
+            ("stage", "load", ("path", "schema")),
+            *[(("stage", name, ("findings", "path", "schema"))) for name in ("assess", "contain", "verify", "reinstate", "finish")],
+        ],
+        supports_check_mode=True,
+    )
+    if IMPORT_ERROR:
+        module.fail_json(msg=missing_required_lib("jinja2, jsonschema and SQLAlchemy"), exception=IMPORT_ERROR)
+    p = module.params
+    try:
+        findings = step(p, module.check_mode, time.time())
+        if p["stage"] not in ("start", "load"):
+            files.validate(findings, p["schema"])
+            files.write(p["path"], files.as_json(findings))
+            if p["state_url"] and not module.check_mode:
+                database.save_run(database.open_store(p["state_url"]), findings)
+    except (stages.DocumentError, files.ReportError, database.StoreError, OSError) as exc:
+        module.fail_json(msg=str(exc))
+    wanted = stages.to_lock(findings, p["never"], p["max_locks"])[0] if findings["run"]["mode"] == "lock" else []
+    module.exit_json(changed=False, findings=findings, path=p["path"], to_lock=wanted, locked_at=stages.locked_at(findings))
+
+
+if __name__ == "__main__":
+    main()

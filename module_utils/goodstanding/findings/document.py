@@ -1,0 +1,304 @@
+# Copyright: (c) 2026, the Good Standing developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one document of a run: each stage reads it and writes its part; the report is the same document, finished.
+
+Its shape is roles/report/files/report.schema.json, explained in docs/report.md. Times are ISO 8601 in UTC.
+"""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import re
+import typing as t
+
+Document = dict[str, t.Any]
+
+RUN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}\Z")
+#: Lists of these tiers are weighed by receivers: a listing there is a finding, an answer that is missing there is unknown.
+WEIGHTY = ("A", "B")
+BELIEVED = ("clean", "listed", "listed_unknown_code", "allowed", "score")
+
+
+class DocumentError(Exception):
+    """A document or a stage's input cannot be used; the message says why."""
+
+
+def iso(epoch: float) -> str:
+    """Return 2026-11-24T06:00:00.123456Z."""
+    return datetime.datetime.fromtimestamp(epoch, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def epoch(text: str) -> float:
+    """Return the epoch of iso()."""
+    return datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=datetime.timezone.utc).timestamp()
+
+
+def start(run_id: str | None, inventory: str, mode: str, check_mode: bool, now: float) -> Document:
+    """Return a new document."""
+    name = run_id or datetime.datetime.fromtimestamp(now, datetime.timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
+    if not RUN_ID.match(name):
+        raise DocumentError(f"{name!r} is no name of a run: use letters, digits, dots, hyphens and underscores")
+    return {
+        "schema_version": 1,
+        "run": {
+            "id": name, "started": iso(now), "finished": None, "inventory": inventory, "mode": mode, "check_mode": check_mode,
+            "status": "unknown",
+        },
+        "hosts": [], "addresses": [], "lists": [], "accounts": [], "actions": [], "open_points": [],
+    }  # fmt: skip
+
+
+def assess(document: Document, logs: dict[str, t.Any], verdict: dict[str, t.Any], reputation: dict[str, t.Any]) -> Document:
+    """Write down what the logs and the lists say."""
+    document = copy.deepcopy(document)
+    unknown = {row["host"]: row["reason"] for row in verdict["unknown_hosts"]}
+    document["hosts"] = [
+        {
+            "host": host,
+            "assessed": host not in unknown,
+            "contained": None,
+            "reason": unknown.get(host),
+            "log": _log(log),
+        }
+        for host, log in sorted(logs.items())
+    ]
+    _reputation(document, reputation)
+    document["accounts"] = [
+        {
+            "account": row["account"], "verdict": row["verdict"], "sentence": row["sentence"], "signals": row["signals"],
+            "evidence": row["evidence"], "state": "open", "hosts": [], "locked_at": None, "accepted_after_lock": None, "held_messages": 0,
+        }
+        for row in verdict["accounts"]
+    ]  # fmt: skip
+    return document
+
+
+def _log(log: dict[str, t.Any]) -> dict[str, t.Any] | None:
+    if "accounts" not in log:
+        return None
+    first, last = log["span"]["first"], log["span"]["last"]
+    return {
+        "kind": log["source"]["kind"],
+        "paths": log["source"]["paths"],
+        "complete": log["complete"],
+        "gaps": log["gaps"],
+        "first": iso(first) if first is not None else None,
+        "last": iso(last) if last is not None else None,
+        "refusals": log["refusals"],
+    }
+
+
+def _reputation(document: Document, reputation: dict[str, t.Any]) -> None:
+    document["addresses"] = reputation.get("addresses", [])
+    document["lists"] = [row for row in reputation.get("lists", []) if not row["qualified"]]
+
+
+def to_lock(document: Document, never: list[str], most: int) -> tuple[list[str], list[str]]:
+    """Return (accounts to lock now, those beyond the brake): the compromised ones, surest first, without those never to be locked."""
+    protected = {name.strip().lower() for name in never}
+    wanted = [row["account"] for row in document["accounts"] if row["verdict"] == "compromised" and row["account"] not in protected]
+    return wanted[:most], wanted[most:]
+
+
+def contain(document: Document, accounts: list[str], results: dict[str, t.Any], now: float) -> Document:
+    """Write down what the lock did. results: per attempted host the role's account_lock_result, or a failed one."""
+    document = copy.deepcopy(document)
+    check_mode, hosts = document["run"]["check_mode"], {row["host"]: row for row in document["hosts"]}
+    for host, result in sorted(results.items()):
+        row = hosts.setdefault(host, {"host": host, "assessed": False, "contained": None, "reason": None, "log": None})
+        failed = bool(result.get("failed"))
+        contained = None if check_mode and not failed else bool(not failed and result.get("contained"))
+        row["contained"] = contained
+        detail = _fault(result) if contained is False else None
+        for account in accounts:
+            locked_at = (result.get("locked_at") or {}).get(account)
+            state = "would_lock" if contained is None else "locked" if contained else "not_contained"
+            _account(document, account)["hosts"].append(
+                {
+                    "host": host,
+                    "state": "locked" if locked_at and contained is not False else state,
+                    "locked_at": iso(locked_at) if locked_at else None,
+                    "accepted_after_lock": None,
+                    "held_messages": int((result.get("held") or {}).get(account, 0)),
+                    "detail": detail,
+                }
+            )
+            outcome = (
+                "failed" if contained is False else "would_change" if contained is None else "changed" if result.get("changed") else "ok"
+            )
+            text = detail or f"{result.get('sessions_closed', 0)} sessions closed, {result.get('moved', 0)} messages held"
+            _act(document, now, host, account, "lock", outcome, text)
+    document["hosts"] = [hosts[name] for name in sorted(hosts)]
+    for account in accounts:
+        row = _account(document, account)
+        states = {entry["state"] for entry in row["hosts"]}
+        row["state"] = next((state for state in ("not_contained", "would_lock", "locked") if state in states), "open")
+        times = [entry["locked_at"] for entry in row["hosts"]]
+        row["locked_at"] = max(times) if times and all(times) else None
+        row["held_messages"] = sum(entry["held_messages"] for entry in row["hosts"])
+    return document
+
+
+def _fault(result: dict[str, t.Any]) -> str:
+    return (str(result.get("msg") or "") or "; ".join(result.get("faults") or []) or "the lock could not be proven")[:500]
+
+
+def _account(document: Document, name: str) -> dict[str, t.Any]:
+    for row in document["accounts"]:
+        if row["account"] == name:
+            found: dict[str, t.Any] = row
+            return found
+    raise DocumentError(f"the findings name no account {name}")
+
+
+def _act(document: Document, now: float, host: str, account: str | None, action: str, result: str, detail: str) -> None:
+    document["actions"].append(
+        {"time": iso(now), "host": host, "account": account, "action": action, "result": result, "detail": detail[:500]}
+    )
+
+
+def locked_at(document: Document) -> dict[str, dict[str, float]]:
+    """Return per host and account since when the lock is in force (epoch)."""
+    found: dict[str, dict[str, float]] = {}
+    for row in document["accounts"]:
+        for entry in row["hosts"]:
+            if entry["locked_at"]:
+                found.setdefault(entry["host"], {})[row["account"]] = epoch(entry["locked_at"])
+    return found
+
+
+def verify(document: Document, logs: dict[str, t.Any], reputation: dict[str, t.Any]) -> Document:
+    """Write down what each locked account still got accepted, from the logs read again, and where the addresses stand now."""
+    document = copy.deepcopy(document)
+    _reputation(document, reputation)
+    for row in document["accounts"]:
+        for entry in row["hosts"]:
+            log = logs.get(entry["host"], {})
+            if entry["locked_at"] and log.get("complete"):
+                entry["accepted_after_lock"] = int(log["accounts"].get(row["account"], {}).get("accepted_since", 0))
+        counts = [entry["accepted_after_lock"] for entry in row["hosts"]]
+        row["accepted_after_lock"] = sum(counts) if counts and None not in counts else None
+    return document
+
+
+def reinstate(document: Document, account: str, results: dict[str, t.Any], now: float) -> Document:
+    """Write down that an account was let in again."""
+    document = copy.deepcopy(document)
+    check_mode = document["run"]["check_mode"]
+    document["hosts"] = []
+    entries = []
+    for host, result in sorted(results.items()):
+        failed = bool(result.get("failed"))
+        document["hosts"].append(
+            {"host": host, "assessed": not failed, "contained": None, "reason": _fault(result) if failed else None, "log": None}
+        )
+        state = "locked" if failed or check_mode else "reinstated"
+        entries.append(
+            {
+                "host": host, "state": state, "locked_at": None, "accepted_after_lock": None, "held_messages": 0,
+                "detail": _fault(result) if failed else None,
+            }
+        )  # fmt: skip
+        changed = "would_change" if check_mode else "changed"
+        outcome = "failed" if failed else changed if result.get("changed") else "ok"
+        _act(document, now, host, account, "reinstate", outcome, _fault(result) if failed else "taken out of the lock's maps")
+    document["accounts"] = [
+        {
+            "account": account, "verdict": "reinstated", "sentence": f"{account}: let in again by playbooks/reinstate.yml", "signals": [],
+            "evidence": [], "state": "locked" if any(entry["state"] == "locked" for entry in entries) else "reinstated", "hosts": entries,
+            "locked_at": None, "accepted_after_lock": None, "held_messages": 0,
+        }
+    ]  # fmt: skip
+    return document
+
+
+def finish(document: Document, never: list[str], most: int, now: float) -> Document:
+    """Return the document with its status, what is left to do, and its end."""
+    document = copy.deepcopy(document)
+    document["open_points"] = open_points(document, never, most)
+    document["run"]["status"] = status(document)
+    document["run"]["finished"] = iso(now)
+    return document
+
+
+def status(document: Document) -> str:
+    """Return the worst that holds: not_contained, findings, unknown, clean."""
+    accounts, weighty = document["accounts"], [row for _, row in _listings(document) if row["tier"] in WEIGHTY]
+    if any(row["state"] == "not_contained" or (row["accepted_after_lock"] or 0) > 0 for row in accounts):
+        return "not_contained"
+    if any(
+        row["verdict"] in ("compromised", "suspect") or (row["verdict"] == "reinstated" and row["state"] != "reinstated")
+        for row in accounts
+    ):
+        return "findings"
+    if any(row["outcome"].startswith("listed") for row in weighty):
+        return "findings"
+    if not document["hosts"] or not all(row["assessed"] for row in document["hosts"]):
+        return "unknown"
+    return "unknown" if any(row["outcome"] not in BELIEVED for row in weighty) else "clean"
+
+
+def _listings(document: Document) -> list[tuple[dict[str, t.Any], dict[str, t.Any]]]:
+    return [(address, row) for address in document["addresses"] for row in address["listings"]]
+
+
+def open_points(document: Document, never: list[str], most: int) -> list[dict[str, t.Any]]:
+    """Return what is left to whom, the most urgent first."""
+    points: list[dict[str, t.Any]] = []
+
+    def point(severity: str, who: str, what: str, host: str | None, next_step: str) -> None:
+        points.append({"severity": severity, "who": who, "what": what[:600], "host": host, "next_step": next_step})
+
+    for row in document["hosts"]:
+        if not row["assessed"]:
+            point(
+                "warning", "administrator", f"{row['host']} could not be assessed: {row['reason']}", row["host"], "Repair it and run again."
+            )
+    for row in document["accounts"]:
+        _account_points(document, row, {name.strip().lower() for name in never}, to_lock(document, never, most)[1], point)
+    for address, row in _listings(document):
+        if row["outcome"].startswith("listed") and row["kind"] == "block":
+            severity = "warning" if row["tier"] in WEIGHTY else "info"
+            meaning = "; ".join(row["meanings"])
+            step = f"{row['repair']} Once the outbreak has ended: {row['delist_url']}"
+            point(severity, "postmaster", f"{address['address']} is listed in {row['list']}: {meaning}", address["host"], step)
+    for row in document["lists"]:
+        step = "Until then this list says nothing about the fleet."
+        point("warning", "administrator", f"{row['list']} ({row['zone']}) could not be asked: {row['why']}", None, step)
+    order = {"critical": 0, "warning": 1, "info": 2}
+    return sorted(points, key=lambda row: order[row["severity"]])
+
+
+def _account_points(
+    document: Document, row: dict[str, t.Any], never: set[str], beyond: list[str], point: t.Callable[[str, str, str, str | None, str], None]
+) -> None:
+    name, lock = row["account"], "Run playbooks/remediate.yml with -e containment_mode=lock."
+    for entry in row["hosts"]:
+        if entry["state"] == "not_contained":
+            step = "Mail of this account may still leave by this host. Repair it and run playbooks/remediate.yml again."
+            point("critical", "administrator", f"{name} is NOT CONTAINED on {entry['host']}: {entry['detail']}", entry["host"], step)
+        if entry["accepted_after_lock"]:
+            step = "Look at this host's log for the account and run again."
+            what = f"{entry['host']} accepted {entry['accepted_after_lock']} messages of {name} after its lock"
+            point("critical", "administrator", what, entry["host"], step)
+        elif entry["state"] == "locked" and entry["accepted_after_lock"] is None and row["verdict"] == "compromised":
+            what = f"whether {entry['host']} accepted mail of {name} after its lock is not known: its log could not be read to the end"
+            point("warning", "administrator", what, entry["host"], "Run playbooks/remediate.yml again.")
+        if entry["held_messages"]:
+            step = f"Look at one (postcat -q), then delete what is spam in the queue hold; mail_queue lists it by {name}."
+            point("info", "administrator", f"{entry['held_messages']} messages of {name} are on hold", entry["host"], step)
+    if row["verdict"] == "compromised" and name in never:
+        point("critical", "administrator", f"{name} was broken into and is in account_lock_never", None, "Decide yourself, now.")
+    elif row["verdict"] == "compromised" and name in beyond:
+        point(
+            "critical", "administrator", f"{name} was not locked: the brake account_lock_max was reached", None, "Raise it and run again."
+        )
+    elif row["verdict"] == "compromised" and row["state"] in ("open", "would_lock"):
+        point("critical", "administrator", f"{name} was broken into and is not locked ({document['run']['mode']})", None, lock)
+    if row["verdict"] == "compromised" and row["state"] == "locked":
+        step = f"Give the owner a new password, clean their machines, then: playbooks/reinstate.yml -e account={name}"
+        point("warning", "owner of the account", f"{name} is locked", None, step)
+    if row["verdict"] == "suspect":
+        point("info", "administrator", f"{row['sentence']}", None, "Look at it; exempt it (abuse_triage_exempt) where this is wanted.")

@@ -1,0 +1,77 @@
+# Copyright: (c) 2026, the Good Standing developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The document of a run in its files: validated, written whole, and as a page for a person."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import typing as t
+from pathlib import Path
+
+import jinja2
+import jsonschema
+
+
+class ReportError(Exception):
+    """A report or a findings file cannot be read or written; the message names it."""
+
+
+def validate(document: dict[str, t.Any], schema: str) -> None:
+    """ReportError where the document does not have the shape of report.schema.json."""
+    try:
+        rules = json.loads(Path(schema).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        raise ReportError(f"the schema {schema} cannot be read: {exc}") from exc
+    fault = next(
+        iter(sorted(jsonschema.Draft202012Validator(rules).iter_errors(document), key=lambda error: list(map(str, error.path)))), None
+    )
+    if fault is not None:
+        raise ReportError(f"the findings are wrong at {'/'.join(map(str, fault.absolute_path)) or 'their top'}: {fault.message[:300]}")
+
+
+def load(path: str, schema: str) -> dict[str, t.Any]:
+    """Return the document of a findings file."""
+    try:
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        raise ReportError(f"the findings file {path} cannot be read ({exc}): give the findings.json of an earlier assess run") from exc
+    if not isinstance(document, dict):
+        raise ReportError(f"the findings file {path} holds no findings: give the findings.json of an earlier assess run")
+    validate(document, schema)
+    return document
+
+
+def write(path: str, text: str) -> None:
+    """Write a file whole, readable by its owner alone: it names accounts."""
+    target = Path(path)
+    target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".new-")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def as_json(document: dict[str, t.Any]) -> str:
+    return json.dumps(document, indent=2, sort_keys=False, ensure_ascii=False) + "\n"
+
+
+def as_page(document: dict[str, t.Any], template: str) -> str:
+    """Return the HTML page; everything in the document is text from outside and is escaped."""
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(Path(template).read_text(encoding="utf-8")).render(report=document)
+
+
+def point_latest(directory: str, run_id: str) -> None:
+    """Make the link latest name this run's folder."""
+    link = Path(directory) / "latest"
+    trial = Path(directory) / f".latest-{run_id}"
+    trial.unlink(missing_ok=True)
+    trial.symlink_to(run_id)
+    trial.replace(link)

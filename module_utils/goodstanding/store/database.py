@@ -1,0 +1,106 @@
+# Copyright: (c) 2026, the Good Standing developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The controller's durable state, in one database (SQLAlchemy Core): runs with their findings and actions.
+
+A URL such as sqlite:////var/lib/x/goodstanding.db or postgresql+psycopg://user@host/name; a password in it reaches no message.
+"""
+
+from __future__ import annotations
+
+import json
+import typing as t
+from pathlib import Path
+
+import sqlalchemy as sa
+
+METADATA = sa.MetaData()
+RUNS = sa.Table(
+    "runs",
+    METADATA,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("started", sa.String(32), nullable=False),
+    sa.Column("finished", sa.String(32)),
+    sa.Column("inventory", sa.Text, nullable=False),
+    sa.Column("mode", sa.String(16), nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("document", sa.Text, nullable=False),
+)
+FINDINGS = sa.Table(
+    "findings",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("run_id", sa.ForeignKey("runs.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("severity", sa.String(16), nullable=False),
+    sa.Column("host", sa.Text),
+    sa.Column("what", sa.Text, nullable=False),
+)
+ACTIONS = sa.Table(
+    "actions",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("run_id", sa.ForeignKey("runs.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("time", sa.String(32), nullable=False),
+    sa.Column("host", sa.Text, nullable=False),
+    sa.Column("account", sa.Text),
+    sa.Column("action", sa.String(32), nullable=False),
+    sa.Column("result", sa.String(16), nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+)
+
+
+class StoreError(Exception):
+    """The database cannot be used; the message names it without its password."""
+
+
+def open_store(url: str) -> sa.Engine:
+    """Return the database with its tables made. An SQLite file gets its folder, readable by its owner alone."""
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        raise StoreError(
+            "goodstanding_state_url is no database URL: expected sqlite:////path/file.db or postgresql+psycopg://user@host/name"
+        ) from None
+    try:
+        if parsed.get_backend_name() == "sqlite" and parsed.database:
+            Path(parsed.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        engine = sa.create_engine(parsed)
+        METADATA.create_all(engine)
+        return engine
+    except (sa.exc.SQLAlchemyError, OSError, ImportError) as exc:
+        raise StoreError(f"the store {parsed.render_as_string(hide_password=True)} cannot be opened: {_reason(exc)}") from None
+
+
+def _reason(exc: BaseException) -> str:
+    """Return what the driver says, which does not repeat the URL."""
+    cause = getattr(exc, "orig", None) or exc
+    return f"{type(cause).__name__}: {str(cause).splitlines()[0] if str(cause) else ''}"[:300]
+
+
+def save_run(engine: sa.Engine, document: dict[str, t.Any]) -> None:
+    """Write a run, its findings and its actions, replacing what was written of it before, in one transaction."""
+    run = document["run"]
+    try:
+        with engine.begin() as connection:
+            for table in (FINDINGS, ACTIONS):
+                connection.execute(sa.delete(table).where(table.c.run_id == run["id"]))
+            connection.execute(sa.delete(RUNS).where(RUNS.c.id == run["id"]))
+            row = {name: run[name] for name in ("id", "started", "finished", "inventory", "mode", "status")}
+            connection.execute(sa.insert(RUNS).values(**row, document=json.dumps(document, sort_keys=True)))
+            points = [
+                {"run_id": run["id"], **{name: row[name] for name in ("severity", "host", "what")}} for row in document["open_points"]
+            ]
+            names = ("time", "host", "account", "action", "result", "detail")
+            actions = [{"run_id": run["id"], **{name: row[name] for name in names}} for row in document["actions"]]
+            for table, rows in ((FINDINGS, points), (ACTIONS, actions)):
+                if rows:
+                    connection.execute(sa.insert(table), rows)
+    except sa.exc.SQLAlchemyError as exc:
+        raise StoreError(f"the run {run['id']} cannot be stored: {_reason(exc)}") from None
+
+
+def load_run(engine: sa.Engine, run_id: str) -> dict[str, t.Any] | None:
+    """Return a run's document, or None."""
+    with engine.connect() as connection:
+        text = connection.execute(sa.select(RUNS.c.document).where(RUNS.c.id == run_id)).scalar()
+    return json.loads(text) if text else None
