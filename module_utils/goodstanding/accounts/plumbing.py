@@ -17,6 +17,7 @@ import typing as t
 from pathlib import Path
 
 from ..host.files import (
+    STATE,
     File,
     HostError,
     Run,
@@ -187,7 +188,8 @@ def apply(run: Run, present: bool, check_mode: bool) -> dict[str, t.Any]:
     if present:
         save_state(STATE_FILE, {"reloaded": reloaded})
     else:
-        write_file(File(f"/var/lib/goodstanding/{STATE_FILE}", None))
+        for name in (STATE_FILE, "locks.json"):
+            write_file(File(f"{STATE}/{name}", None))
     journal(step="plumbing", state="present" if present else "absent", files=[file.path for file, _ in changed])
     return {**result, "reloaded": reloaded if present else None}
 

@@ -97,10 +97,17 @@ def diff(changed: list[tuple[File, str | None]]) -> list[dict[str, str]]:
     """Return Ansible's diff of these changes: the changed lines alone, since the lines around them may hold a secret."""
     found = []
     for file, before in changed:
-        old, new = (before or "").splitlines(keepends=True), (file.text or "").splitlines(keepends=True)
+        old, new = _readable(before), _readable(file.text)
         lines = difflib.unified_diff(old, new, f"before: {file.path}", f"after: {file.path}", n=0)
         found.append({"prepared": "".join(line if line.endswith("\n") else line + "\n" for line in lines)})
     return found
+
+
+def _readable(text: str | None) -> list[str]:
+    """Return a file's lines as they can be shown: bytes that are no UTF-8 replaced, binary content left out."""
+    if text and "\0" in text:
+        return ["(binary)\n"]
+    return (text or "").encode("utf-8", "surrogateescape").decode("utf-8", "replace").splitlines(keepends=True)
 
 
 def load_state(name: str) -> dict[str, t.Any]:

@@ -4,6 +4,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The lab's outbreak, run on the botnet host: ordinary users, a guessed password, a flood over sessions held open.
 
+usage: outbreak.py start | stop | login ACCOUNT PASSWORD HOST   (users and flood are what start runs)
+
 Each message's Message-ID is <serial.account-with-dots.lab@botnet>, and each act is one JSON line in /var/lib/lab/acts.jsonl:
 time (epoch), kind (user or bot), host, account, serial, event (accepted, refused, lost, login, login_failed, connect_failed),
 code (of SMTP, or null), text. So a test counts exactly what was accepted, from whom, and when: a 250 after the final dot is the
@@ -12,6 +14,7 @@ acceptance (RFC 5321 section 4.2.5).
 
 from __future__ import annotations
 
+import imaplib
 import json
 import smtplib
 import socket
@@ -184,7 +187,7 @@ def wait_for(what: str, condition: object, seconds: int) -> None:
 
 def start() -> None:
     start_unit("users")
-    wait_for("ordinary mail", lambda: count("user", "accepted") >= 20, 60)
+    wait_for("ordinary mail", lambda: count("user", "accepted") >= 10, 60)
     crack()
     start_unit("flood")
     wait_for("the flood", lambda: count("bot", "accepted") >= 150, 120)
@@ -194,6 +197,29 @@ def stop() -> None:
     subprocess.run(["systemctl", "stop", "lab-flood", "lab-users"], stderr=subprocess.DEVNULL, check=False)
 
 
+def login(account: str, secret: str, host: str) -> None:
+    """Print as JSON whether an account can send by SMTP and read by IMAP on a host: accepted, refused or an error."""
+    found = {"smtp": "accepted", "imap": "accepted"}
+    try:
+        with connect(host, "203.0.113.24", 587) as client:
+            client.login(account, secret)
+            code, text = send(client, account, next_serial(), ["known1@dest1.world.test"])
+            if code != 250:
+                found["smtp"] = f"refused at {code} {text}"
+    except smtplib.SMTPAuthenticationError:
+        found["smtp"] = "refused"
+    except (OSError, smtplib.SMTPException) as exc:
+        found["smtp"] = f"error: {exc!r}"
+    try:
+        with imaplib.IMAP4_SSL(HOSTS[host], 993, ssl_context=TLS) as mailbox:
+            mailbox.login(account, secret)
+    except imaplib.IMAP4.error as exc:
+        found["imap"] = "refused" if "AUTHENTICATIONFAILED" in str(exc) else f"error: {exc!r}"
+    except OSError as exc:
+        found["imap"] = f"error: {exc!r}"
+    print(json.dumps(found))
+
+
 if __name__ == "__main__":
-    socket.setdefaulttimeout(20)
-    {"users": users, "flood": flood, "start": start, "stop": stop}[sys.argv[1]]()
+    socket.setdefaulttimeout(60)
+    {"users": users, "flood": flood, "start": start, "stop": stop, "login": login}[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,99 @@
+# Copyright: (c) 2026, the Good Standing developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the tests on real servers share: the lab's commands, and what the botnet, the hosts and the receiver saw."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import typing as t
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+HOSTS = ("mx1", "mx2")
+VICTIM = "mallory@alpha.test"
+
+# What a run may change on a host, and nothing else may: configuration, state, and which daemons run since when.
+FINGERPRINT = """
+find /etc /var/lib/goodstanding -xdev -type f -exec sha256sum {} + 2>/dev/null | sort -k2
+stat -c '%n %a %U %G' /etc/postfix/* /etc/dovecot/*
+pgrep -x -d' ' 'master|qmgr|dovecot'
+"""
+
+
+def lab(*words: str, data: str | None = None, check: bool = True) -> str:
+    """Run script/lab and return its output."""
+    done = subprocess.run([str(ROOT / "script/lab"), *words], input=data or "", capture_output=True, text=True, check=False)
+    assert not check or done.returncode == 0, (
+        f"script/lab {' '.join(words)} ended with {done.returncode}: {(done.stderr + done.stdout)[-2000:]}"
+    )
+    return done.stdout
+
+
+def on(host: str, *words: str, data: str | None = None, check: bool = True) -> str:
+    return lab("exec", host, "--", *words, data=data, check=check)
+
+
+def fingerprint() -> dict[str, str]:
+    return {host: on(host, "bash", "-c", FINGERPRINT, check=False) for host in HOSTS}
+
+
+class Run(t.NamedTuple):
+    """A playbook that was run: exit code of script/run, its output, its report."""
+
+    code: int
+    output: str
+    report: dict[str, t.Any]
+
+    @property
+    def changed(self) -> int:
+        return sum(int(number) for number in re.findall(r"changed=(\d+)", self.output))
+
+
+def run(playbook: str, *options: str) -> Run:
+    """Run a playbook on the lab by script/run."""
+    command = [str(ROOT / "script/run"), f"playbooks/{playbook}.yml", "-i", "inventories/lab", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    output = done.stdout + done.stderr
+    page = re.findall(r"(\S+/report)\.html", output)
+    report = json.loads(Path(page[-1] + ".json").read_text(encoding="utf-8")) if page else {}
+    return Run(done.returncode, output, report)
+
+
+def acts() -> list[dict[str, t.Any]]:
+    """Return what users and bots did, and how they were answered."""
+    return [json.loads(line) for line in on("botnet", "cat", "/var/lib/lab/acts.jsonl").splitlines()]
+
+
+def accepted_serials(rows: list[dict[str, t.Any]], kind: str, host: str | None = None) -> set[int]:
+    return {row["serial"] for row in rows if row["kind"] == kind and row["event"] == "accepted" and host in (None, row["host"])}
+
+
+def received_serials() -> dict[str, set[int]]:
+    """Return per account the serials that the outside world's Postfix accepted, from its own log."""
+    found: dict[str, set[int]] = {}
+    for serial, account in re.findall(r"message-id=<(\d+)\.([\w.]+)\.lab@botnet>", on("receiver", "cat", "/var/log/mail.log")):
+        found.setdefault(account, set()).add(int(serial))
+    return found
+
+
+def queued_times(host: str, account: str) -> list[float]:
+    """Return when qmgr first took each message of an envelope sender in (nrcpt=), from the host's own log, parsed on its own here."""
+    import datetime
+
+    command = "cat /var/log/mail.log" if host == "mx1" else "journalctl -q --no-pager -o short-iso-precise SYSLOG_FACILITY=2"
+    times: dict[str, float] = {}
+    for line in on(host, "bash", "-c", command).splitlines():
+        match = re.match(rf"(\S+) \S+ postfix/qmgr\[\d+\]: (\w+): from=<{re.escape(account)}>, size=\d+, nrcpt=", line)
+        if match:
+            stamp = re.sub(r"([+-]\d\d)(\d\d)$", r"\1:\2", match[1])
+            times.setdefault(match[2], datetime.datetime.fromisoformat(stamp).timestamp())
+    return sorted(times.values())
+
+
+def login(account: str, secret: str, host: str) -> dict[str, str]:
+    """Return whether an account can send by SMTP and read by IMAP from the outside: {"smtp": "accepted", "imap": "refused"}."""
+    answer: dict[str, str] = json.loads(on("botnet", "/var/lib/lab/outbreak.py", "login", account, secret, host))
+    return answer

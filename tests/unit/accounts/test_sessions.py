@@ -1,0 +1,84 @@
+# Copyright: (c) 2026, the Good Standing developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+from goodstanding_src.module_utils.goodstanding.accounts import sessions
+from goodstanding_src.module_utils.goodstanding.accounts.lock import check_names
+from goodstanding_src.module_utils.goodstanding.accounts.sessions import Socket, older_than, process_started, smtpd_ports, smtpd_sockets
+from goodstanding_src.module_utils.goodstanding.host.files import HostError
+
+SS = """\
+0      0      198.51.100.11:587   203.0.113.4:44475 users:(("smtpd",pid=41,fd=9))
+0      0      198.51.100.11:465   203.0.113.3:48707
+0      0      198.51.100.11:22    198.51.100.1:52458 users:(("sshd",pid=7,fd=4))
+0      0      198.51.100.11:32768 203.0.113.25:25   users:(("smtp",pid=50,fd=12))
+0      0      [2001:db8::11]:587  [2001:db8::4]:44476 users:(("smtpd",pid=42,fd=9))
+garbage
+"""
+SERVICES = """\
+smtp       inet  n       -       y       -       -       smtpd
+submission inet  n       -       y       -       -       smtpd
+127.0.0.1:10025 inet n   -       n       -       -       smtpd
+[::]:465   inet  n       -       y       -       -       smtpd
+    -o syslog_name=postfix/smtps
+pickup     unix  n       -       y       60      1       pickup
+2525       inet  n       -       y       -       -       spawn
+"""
+
+
+def test_ports_are_those_of_smtpd():
+    assert smtpd_ports(SERVICES) == {25, 587, 10025, 465}
+
+
+def test_sockets_are_those_of_the_ports():
+    assert smtpd_sockets(SS, {587, 465}) == [
+        Socket("198.51.100.11:587", "203.0.113.4:44475", 41),
+        Socket("198.51.100.11:465", "203.0.113.3:48707", None),
+        Socket("[2001:db8::11]:587", "[2001:db8::4]:44476", 42),
+    ]
+
+
+def test_a_filter_selects_one_socket():
+    assert Socket("1.2.3.4:587", "5.6.7.8:9", 1).ss_filter() == ["src", "1.2.3.4:587", "and", "dst", "5.6.7.8:9"]
+
+
+def test_old_are_those_of_processes_from_before_the_reload_and_those_that_may_be():
+    old, new, gone = Socket("a:1", "b:1", 1), Socket("a:1", "b:2", 2), Socket("a:1", "b:3", 3)
+    first, later = Socket("a:1", "b:4", None), Socket("a:1", "b:5", None)
+    started = {1: 99.0, 2: 101.0, 3: None}.get
+    assert older_than([old, new, gone, first, later], 100.0, {old, new, gone, first}, started) == [old, first]
+
+
+def test_when_a_process_was_started():
+    assert abs(process_started(os.getpid()) - time.time()) < 3600
+    assert process_started(2**22 + 1) is None
+
+
+def test_patience_is_bounded():
+    from goodstanding_src.module_utils.goodstanding.accounts import lock
+
+    assert 1 <= lock.PATIENCE <= 30
+    assert sessions.Socket._fields == ("local", "peer", "pid")
+
+
+def test_names_are_folded_as_the_maps_fold_them():
+    assert check_names([" B@X ", "a@x", "b@x"], [], "i-1") == ["a@x", "b@x"]
+
+
+@pytest.mark.parametrize("name", ["", "a b@x", "a:b", "#a", "a\nb REJECT", "*@x", "a?", "a\\b", "x" * 400])
+def test_names_that_a_map_would_read_otherwise_are_refused(name):
+    with pytest.raises(HostError, match="no account name"):
+        check_names([name], [], "i-1")
+
+
+def test_protected_accounts_and_odd_incidents_are_refused():
+    with pytest.raises(HostError, match="account_lock_never"):
+        check_names(["Boss@x"], ["boss@X"], "i-1")
+    with pytest.raises(HostError, match="no name of an incident"):
+        check_names(["a@x"], [], "a\nb")

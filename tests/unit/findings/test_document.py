@@ -1,0 +1,204 @@
+# Copyright: (c) 2026, the Good Standing developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from goodstanding_src.module_utils.goodstanding.findings import document as stages
+from goodstanding_src.module_utils.goodstanding.report import files
+from goodstanding_src.module_utils.goodstanding.store import database
+
+ROOT = Path(__file__).resolve().parents[3]
+SCHEMA = str(ROOT / "roles/report/files/report.schema.json")
+TEMPLATE = str(ROOT / "roles/report/templates/report.html.j2")
+NOW = 1795500000.0
+USER = "mallory@alpha.test"
+LOG = {
+    "source": {"kind": "file", "paths": ["/var/log/mail.log"]}, "span": {"first": NOW, "last": NOW}, "complete": True, "gaps": [],
+    "accounts": {USER: {"accepted_since": 0}}, "refusals": [],
+}  # fmt: skip
+ACCOUNT = {
+    "account": USER, "verdict": "compromised", "sentence": f"{USER}: <script>alert(1)</script>", "hosts": ["mx1"], "signals": [],
+    "evidence": [{"host": "mx1", "line": "{{ 7 * 7 }} <b>"}],
+}  # fmt: skip
+LOCKED = {
+    "contained": True,
+    "changed": True,
+    "locked_at": {USER: NOW + 10},
+    "held": {USER: 3},
+    "moved": 3,
+    "sessions_closed": 2,
+    "faults": [],
+}
+
+
+def listing(outcome: str = "clean", tier: str = "A") -> dict:
+    return {
+        "list": "ZEN", "zone": "zen.spamhaus.org", "kind": "block", "tier": tier, "outcome": outcome, "codes": [], "meanings": ["m"],
+        "reason": None, "ttl": 5, "repair": "r", "delist_url": "https://x.test/",
+    }  # fmt: skip
+
+
+def reputation(*listings: dict) -> dict:
+    return {"addresses": [{"address": "198.51.100.11", "host": "mx1", "listings": list(listings or [listing()])}], "lists": []}
+
+
+def assessed(accounts=(ACCOUNT,), logs=None, rep=None, mode="lock", check_mode=False) -> dict:
+    logs = {"mx1": LOG, "mx2": LOG} if logs is None else logs
+    unknown = [{"host": host, "reason": str(log.get("msg"))} for host, log in logs.items() if "accounts" not in log]
+    begun = stages.start("r1", "lab", mode, check_mode, NOW)
+    return stages.assess(begun, logs, {"accounts": list(accounts), "unknown_hosts": unknown}, rep or reputation())
+
+
+def finished(document: dict) -> dict:
+    done = stages.finish(document, [], 5, NOW + 60)
+    files.validate(done, SCHEMA)
+    return done
+
+
+@pytest.mark.parametrize(
+    ("results", "accepted", "status", "state"),
+    [
+        ({"mx1": LOCKED, "mx2": LOCKED}, 0, "findings", "locked"),
+        ({"mx1": LOCKED, "mx2": LOCKED}, 1, "not_contained", "locked"),
+        ({"mx1": LOCKED, "mx2": {"failed": True, "msg": "down"}}, 0, "not_contained", "not_contained"),
+        ({"mx1": LOCKED, "mx2": {**LOCKED, "contained": False, "faults": ["2 SMTP sessions"]}}, 0, "not_contained", "not_contained"),
+        ({"mx1": LOCKED, "mx2": {**LOCKED, "contained": False, "locked_at": {}}}, 0, "not_contained", "not_contained"),
+    ],
+)
+def test_a_lock_that_does_not_hold_everywhere_is_not_contained(results, accepted, status, state):
+    document = stages.contain(assessed(), [USER], results, NOW)
+    log = {**LOG, "accounts": {USER: {"accepted_since": accepted}}}
+    done = finished(stages.verify(document, {"mx1": log, "mx2": log}, reputation()))
+    assert (done["run"]["status"], done["accounts"][0]["state"]) == (status, state)
+    if status == "not_contained":
+        assert done["open_points"][0]["severity"] == "critical"
+
+
+def test_what_is_not_known_is_not_zero():
+    document = stages.contain(assessed(), [USER], {"mx1": LOCKED, "mx2": LOCKED}, NOW)
+    done = finished(stages.verify(document, {"mx1": LOG, "mx2": {"failed": True}}, reputation()))
+    assert done["accounts"][0]["accepted_after_lock"] is None
+    assert any("is not known" in point["what"] for point in done["open_points"])
+
+
+def test_check_mode_says_what_would_be():
+    document = stages.contain(assessed(check_mode=True), [USER], {"mx1": {**LOCKED, "contained": None, "locked_at": {}}}, NOW)
+    assert finished(document)["accounts"][0]["state"] == "would_lock"
+    assert document["actions"][0]["result"] == "would_change"
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [
+        ({"accounts": ()}, "clean"),
+        ({}, "findings"),
+        ({"accounts": ({**ACCOUNT, "verdict": "suspect"},)}, "findings"),
+        ({"accounts": ({**ACCOUNT, "verdict": "exempt"},)}, "clean"),
+        ({"accounts": (), "logs": {"mx1": LOG, "mx2": {"failed": True, "msg": "down"}}}, "unknown"),
+        ({"accounts": (), "logs": {}}, "unknown"),
+        ({"accounts": (), "rep": reputation(listing("listed"))}, "findings"),
+        ({"accounts": (), "rep": reputation(listing("listed", "C"))}, "clean"),
+        ({"accounts": (), "rep": reputation(listing("timeout"))}, "unknown"),
+        ({"accounts": (), "rep": reputation(listing("unqualified"))}, "unknown"),
+        ({"accounts": (), "rep": reputation(listing("unqualified", "D"))}, "clean"),
+        ({"accounts": (), "rep": reputation(listing("listed"), listing("timeout"))}, "findings"),
+    ],
+)
+def test_status(options, status):
+    assert finished(assessed(**options))["run"]["status"] == status
+
+
+def test_what_is_locked_and_what_is_left_to_a_person():
+    many = [{**ACCOUNT, "account": f"a{number}@x"} for number in range(4)]
+    document = assessed(accounts=[*many, {**ACCOUNT, "account": "s@x", "verdict": "suspect"}])
+    assert stages.to_lock(document, ["A1@X"], 2) == (["a0@x", "a2@x"], ["a3@x"])
+    points = [point["what"] for point in stages.finish(document, ["a1@x"], 2, NOW)["open_points"]]
+    assert any("a3@x was not locked: the brake" in what for what in points)
+    assert any("a1@x was broken into and is in account_lock_never" in what for what in points)
+
+
+def test_the_time_of_a_lock_goes_there_and_back():
+    document = stages.contain(assessed(), [USER], {"mx1": {**LOCKED, "locked_at": {USER: NOW + 0.123456}}}, NOW)
+    assert stages.locked_at(document) == {"mx1": {USER: pytest.approx(NOW + 0.123456, abs=1e-5)}}
+
+
+def test_a_reinstatement_and_one_that_failed():
+    begun = stages.start("r1", "lab", "lock", False, NOW)
+    assert finished(stages.reinstate(begun, USER, {"mx1": {"changed": True}}, NOW))["run"]["status"] == "clean"
+    half = stages.reinstate(begun, USER, {"mx1": {"changed": True}, "mx2": {"failed": True, "msg": "down"}}, NOW)
+    assert finished(half)["run"]["status"] == "findings"
+    assert half["actions"][1]["result"] == "failed"
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "x" * 65])
+def test_a_run_has_a_plain_name(name):
+    if name:
+        with pytest.raises(stages.DocumentError, match="no name of a run"):
+            stages.start(name, "lab", "lock", False, NOW)
+    else:
+        assert stages.start(name, "lab", "lock", False, NOW)["run"]["id"]
+
+
+def test_the_page_escapes_what_strangers_wrote():
+    document = stages.contain(
+        assessed(rep=reputation(listing("listed"))), [USER], {"mx1": LOCKED, "mx2": {"failed": True, "msg": "<i>"}}, NOW
+    )
+    page = files.as_page(finished(document), TEMPLATE)
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+    assert "{{ 7 * 7 }} &lt;b&gt;" in page
+    assert "not contained" in page
+
+
+def test_findings_are_read_as_they_were_written(tmp_path):
+    path = str(tmp_path / "r1/findings.json")
+    files.write(path, files.as_json(finished(assessed())))
+    assert files.load(path, SCHEMA) == finished(assessed())
+    files.point_latest(str(tmp_path), "r1")
+    files.point_latest(str(tmp_path), "r1")
+    assert (tmp_path / "latest/findings.json").exists()
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["latest", "r1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "cannot be read"),
+        ("{", "cannot be read"),
+        ("[]", "holds no findings"),
+        (json.dumps({"schema_version": 2}), "are wrong at"),
+    ],
+)
+def test_a_findings_file_that_is_none_is_named(tmp_path, text, words):
+    path = tmp_path / "findings.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(files.ReportError, match=words):
+        files.load(str(path), SCHEMA)
+
+
+def test_runs_are_stored_and_replaced(tmp_path):
+    engine = database.open_store(f"sqlite:///{tmp_path}/state/goodstanding.db")
+    document = finished(stages.contain(assessed(), [USER], {"mx1": LOCKED, "mx2": LOCKED}, NOW))
+    database.save_run(engine, document)
+    database.save_run(engine, document)
+    assert database.load_run(engine, "r1") == document
+    assert database.load_run(engine, "r2") is None
+    with engine.connect() as connection:
+        assert len(connection.execute(database.ACTIONS.select()).all()) == len(document["actions"])
+        assert len(connection.execute(database.FINDINGS.select()).all()) == len(document["open_points"])
+    assert (tmp_path / "state").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    "url", ["nonsense", "postgresql+psycopg://gs:hunter2@127.0.0.1:1/x", "sqlite:////proc/nothing/x.db", "nosuchdb://u:hunter2@h/x"]
+)
+def test_a_store_that_cannot_be_opened_is_named_without_its_password(url):
+    with pytest.raises(database.StoreError) as caught:
+        database.open_store(url)
+    assert "hunter2" not in str(caught.value)

@@ -1,0 +1,177 @@
+# Copyright: (c) 2026, the Good Standing developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The log's grammar, with the lines that the daemons of Debian 12 and 13 wrote."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from goodstanding_src.module_utils.goodstanding.maillog.parser import MailLog
+
+NOW = 1795500000.0
+USER = "mallory@alpha.test"
+
+
+def read(*messages: str, **options) -> dict:
+    log = MailLog(NOW + 3600, NOW - 3600, **options)
+    for second, text in enumerate(messages):
+        log.feed(f"2026-11-24T06:{second // 60:02}:{second % 60:02}+00:00 mx1 {text}\n")
+    return log.result()
+
+
+def client(queue_id: str, address: str = "203.0.113.3", login: str = USER, service: str = "submission/") -> str:
+    return f"postfix/{service}smtpd[5]: {queue_id}: client=unknown[{address}], sasl_method=PLAIN, sasl_username={login}"
+
+
+def active(queue_id: str, recipients: int = 4, sender: str = USER) -> str:
+    return f"postfix/qmgr[9]: {queue_id}: from=<{sender}>, size=553, nrcpt={recipients} (queue active)"
+
+
+def bounce(queue_id: str, dsn: str = "5.1.1", reply: str = "550 5.1.1 User unknown") -> str:
+    return (
+        f"postfix/smtp[7]: {queue_id}: to=<x@dest1.world.test>, relay=r.test[203.0.113.25]:25, delay=1, delays=0/0/0/1, dsn={dsn}, "
+        f"status=bounced (host r.test[203.0.113.25] said: {reply} (in reply to RCPT TO command))"
+    )
+
+
+ACCEPTED = [client("AB12CD34EF"), active("AB12CD34EF")]
+
+
+@pytest.mark.parametrize(
+    ("messages", "expected"),
+    [
+        pytest.param(ACCEPTED, {"messages": 1, "recipients": 4}, id="accepted"),
+        pytest.param([client("4jYcBy06KYz1hnn2"), active("4jYcBy06KYz1hnn2")], {"messages": 1, "recipients": 4}, id="long queue ID"),
+        pytest.param([client("AB12CD34EF")], {"messages": 0, "recipients": 0}, id="client= alone is no acceptance"),
+        pytest.param([*ACCEPTED, active("AB12CD34EF")], {"messages": 1, "recipients": 4}, id="nrcpt counts once"),
+        pytest.param(
+            [*ACCEPTED, "postfix/qmgr[9]: AB12CD34EF: removed", client("AB12CD34EF"), active("AB12CD34EF", 2)],
+            {"messages": 2, "recipients": 6},
+            id="a queue ID is used again",
+        ),
+        pytest.param(
+            [*ACCEPTED, "postfix/qmgr[9]: AB12CD34EF: removed", active("AB12CD34EF", 7, "other@x.test")],
+            {"messages": 1, "recipients": 4},
+            id="a reused queue ID without a login is another message",
+        ),
+        pytest.param(
+            [client("AB12CD34EF"), "postfix/cleanup[3]: AB12CD34EF: hold: RCPT from x[1.2.3.4]: held; from=<a> to=<b>"],
+            {"messages": 1, "held": 1},
+            id="hold is an acceptance",
+        ),
+        pytest.param([client("AB12CD34EF", login="Mallory@Alpha.test"), active("AB12CD34EF")], {"messages": 1}, id="login in lower case"),
+        pytest.param([client("AB12CD34EF", service=""), active("AB12CD34EF")], {"messages": 1}, id="port 25"),
+        pytest.param([client("AB12CD34EF", service="x-y/smtps/"), active("AB12CD34EF")], {"messages": 1}, id="any syslog_name"),
+        pytest.param([client("AB12CD34EF") + ", sasl_sender=z@x", active("AB12CD34EF")], {"messages": 1}, id="sasl_sender follows"),
+        pytest.param([*ACCEPTED, bounce("AB12CD34EF")], {"bounced": 1, "unknown_recipients": 1}, id="unknown recipient"),
+        pytest.param([*ACCEPTED, bounce("AB12CD34EF", "5.7.1", "550 5.7.1 no")], {"unknown_recipients": 0}, id="policy"),
+        pytest.param(
+            [*ACCEPTED, bounce("AB12CD34EF", "5.7.1", "550 5.7.1 part of their network is on our block list (S3150).")],
+            {"reputation_refusals": 1},
+            id="reputation",
+        ),
+        pytest.param(
+            ["postfix/submission/smtpd[5]: NOQUEUE: reject: RCPT from u[1.2.3.4]: 554 5.7.1 <mallory@alpha.test>: SASL login name "
+             "rejected: account locked; from=<a> to=<b> proto=ESMTP helo=<x>"],
+            {"refused_attempts": 1, "messages": 0},
+            id="refused, Postfix 3.7",
+        ),
+        pytest.param(
+            ["postfix/submission/smtpd[5]: NOQUEUE: reject: RCPT from u[1.2.3.4]: 554 5.7.1 no; from=<a> to=<b> proto=ESMTP helo=<x> "
+             "sasl_method=PLAIN sasl_username=mallory@alpha.test"],
+            {"refused_attempts": 1, "messages": 0},
+            id="refused, Postfix 3.10",
+        ),
+        pytest.param(
+            ["postfix/submission/smtpd[5]: warning: unknown[203.0.113.20]: SASL PLAIN authentication failed: (reason unavailable), "
+             "sasl_username=mallory@alpha.test"],
+            {"failed_logins": 1, "failed_login_clients": 1},
+            id="failed SMTP login",
+        ),
+        pytest.param(
+            ["dovecot: imap-login: Disconnected: Connection closed (auth failed, 1 attempts in 10 secs): user=<mallory@alpha.test>, "
+             "method=PLAIN, rip=203.0.113.5, lip=198.51.100.11, TLS, session=<x>"],
+            {"failed_logins": 1, "failed_login_clients": 1},
+            id="failed IMAP login, Dovecot 2.3",
+        ),
+        pytest.param(
+            ["dovecot: imap-login: Login aborted: Connection closed (auth failed, 1 attempts in 10 secs) (auth_failed): "
+             "user=<mallory@alpha.test>, method=PLAIN, rip=203.0.113.5, lip=198.51.100.11, TLS, session=<x>"],
+            {"failed_logins": 1, "failed_login_clients": 1},
+            id="failed IMAP login, Dovecot 2.4",
+        ),
+    ],
+)  # fmt: skip
+def test_grammar(messages, expected):
+    account = read(*messages)["accounts"][USER]
+    assert {name: account[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        active("AB12CD34EF", 1, '"x, size=1, nrcpt=999 (queue active)'),
+        "postfix/smtpd[5]: NOQUEUE: reject: RCPT from u[1.2.3.4]: 554 no; helo=<x sasl_username=mallory@alpha.test>",
+        bounce("AB12CD34EF", "5.7.1", "550 say status=bounced (S3150) blocked, dsn=5.1.1, status=bounced (x"),
+    ],
+)
+def test_what_strangers_write_is_not_believed(hostile):
+    account = read(*ACCEPTED[:1], hostile)["accounts"][USER]
+    assert account["recipients"] in (0, 1)
+    assert account["refused_attempts"] == account["unknown_recipients"] == 0
+
+
+def test_addresses_and_senders_are_bounded_and_say_so():
+    messages = [
+        text
+        for number in range(150)
+        for text in (client(f"AB{number:08X}", f"10.0.0.{number}"), active(f"AB{number:08X}", 1, f"s{number}@x"))
+    ]
+    account = read(*messages)["accounts"][USER]
+    assert (len(account["clients"]), account["clients_at_least"], len(account["senders"])) == (100, 100, 20)
+
+
+def test_messages_after_a_time_are_counted_apart():
+    messages = [text for number in range(3) for text in (client(f"AB{number:08X}"), active(f"AB{number:08X}"))]
+    account = read(*messages, accepted_since={USER: NOW + 2})["accounts"][USER]
+    assert (account["messages"], account["accepted_since"]) == (3, 2)
+
+
+def test_what_was_before_a_reinstatement_is_not_counted():
+    log = MailLog(NOW + 3600, NOW - 3600)
+    log.forgive({USER: NOW + 60})
+    for text in (*ACCEPTED, client("CD12CD34EF")):
+        log.feed(f"2026-11-24T06:00:30+00:00 mx1 {text}")
+    assert log.result()["accounts"] == {}
+    for text in (client("EF12CD34EF"), active("EF12CD34EF")):
+        log.feed(f"2026-11-24T06:01:30+00:00 mx1 {text}")
+    assert log.result()["accounts"][USER]["messages"] == 1
+
+
+def test_lines_before_the_window_are_left_out_and_unparsed_ones_counted():
+    log = MailLog(NOW, NOW - 60)
+    for raw in ("2026-11-24T05:58:00+00:00 mx1 postfix/qmgr[1]: x", "garbage", "2026-11-24T05:59:30+00:00 mx1 postfix/qmgr[1]: x"):
+        log.feed(raw)
+    assert (log.lines, log.unparsed) == (1, 1)
+
+
+def test_dropped_lines_make_the_log_incomplete():
+    result = read("systemd-journald[1]: Suppressed 12345 messages from postfix@-.service")
+    assert result["complete"] is False
+    assert "Suppressed 12345" in result["gaps"][0]
+
+
+def test_hostile_lines_take_linear_time():
+    log = MailLog(NOW + 3600, NOW - 3600)
+    lines = [
+        "2026-11-24T06:00:00+00:00 mx1 dovecot: auth: " + "(a,1.2.3.4," * 700,
+        "2026-11-24T06:00:00+00:00 mx1 postfix/smtp[1]: AB12CD34EF: to=<" + ">, relay=, dsn=5.1.1, status=" * 280,
+        "2026-11-24T06:00:00+00:00 mx1 dovecot: imap-login: " + "(auth failed" * 600 + " user=<" * 100,
+    ]
+    began = time.process_time()
+    for raw in lines * 200:
+        log.feed(raw)
+    assert time.process_time() - began < 20  # a guard against quadratic patterns, far from any machine's noise
