@@ -87,8 +87,8 @@ unparsed:
 accounts:
   description: >-
     Per login (lower case) its counters: messages, recipients, sent, deferred, bounced, unknown_recipients, reputation_refusals,
-    refused_attempts, held, failed_logins, failed_login_clients, clients, clients_at_least, senders, senders_at_least, first, last,
-    peak_hour_recipients, accepted_since, evidence.
+    refused_attempts, held, failed_logins, failed_clients, failed_clients_at_least, clients, clients_at_least, senders,
+    senders_at_least, first, last, peak_hour_recipients, accepted_since, evidence.
   type: dict
   returned: success
 refusals:

@@ -157,6 +157,7 @@ def test_a_host_that_cannot_be_reached_is_not_contained():
             "no mail log at /var/log/nothing.log: name the right file in abuse_triage_log_paths",
         ),
         (["-e", "containment_mode=observe"], 2, "broken into and is not locked (observe)"),
+        (["-e", "ansible_become=false"], 1, "the connecting user needs become, or membership of the group"),
     ],
 )
 def test_bad_input_is_named_and_the_rest_is_done(options, code, words):

@@ -60,7 +60,8 @@ class Account:
     def as_dict(self) -> dict[str, t.Any]:
         return {
             **self.numbers,
-            "failed_login_clients": self.failed_clients.at_least,
+            "failed_clients": sorted(self.failed_clients.values),
+            "failed_clients_at_least": self.failed_clients.at_least,
             "clients": sorted(self.clients.values),
             "clients_at_least": self.clients.at_least,
             "senders": sorted(self.senders.values),

@@ -128,6 +128,7 @@ class MailLog:
     def _client(self, queue_id: str, rest: str, line: Line, raw: str) -> None:
         _, found, login = rest.partition(", sasl_username=")
         if not found:
+            self.open.pop(queue_id, None)  # a short queue ID that is used again, without a login
             return
         login = normalise(login.partition(", sasl_sender=")[0])[:320]
         if self._before(login, line):

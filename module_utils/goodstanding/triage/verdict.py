@@ -27,8 +27,10 @@ THRESHOLDS: dict[str, float] = {
 _TELLING = {"recipients", "spread", "credentials"}
 _SUMS = (
     "messages", "recipients", "sent", "deferred", "bounced", "unknown_recipients", "reputation_refusals", "refused_attempts",
-    "held", "failed_logins", "failed_login_clients", "peak_hour_recipients",
+    "held", "failed_logins", "peak_hour_recipients",
 )  # fmt: skip
+# Addresses are the same on every host: they are joined, not added.
+_SETS = ("clients", "failed_clients")
 
 
 class VerdictError(Exception):
@@ -40,13 +42,16 @@ def merge(logs: dict[str, dict[str, t.Any]]) -> dict[str, dict[str, t.Any]]:
     merged: dict[str, dict[str, t.Any]] = {}
     for host in sorted(logs):
         for name, counters in (logs[host].get("accounts") or {}).items():
-            total = merged.setdefault(
-                name, {**dict.fromkeys(_SUMS, 0), "clients": set(), "clients_at_least": 0, "hosts": [], "evidence": []}
-            )
+            if name not in merged:
+                merged[name] = {**dict.fromkeys(_SUMS, 0), **{key: set() for key in _SETS}, "hosts": [], "evidence": []}
+                merged[name].update({f"{key}_at_least": 0 for key in _SETS})
+            total = merged[name]
             for key in _SUMS:
                 total[key] += int(counters.get(key, 0))
-            total["clients"].update(counters.get("clients", []))
-            total["clients_at_least"] = max(len(total["clients"]), total["clients_at_least"], int(counters.get("clients_at_least", 0)))
+            for key in _SETS:
+                total[key].update(counters.get(key, []))
+                most = f"{key}_at_least"
+                total[most] = max(len(total[key]), total[most], int(counters.get(most, 0)))
             total["hosts"].append(host)
             total["evidence"] += [{"host": host, "line": line} for line in counters.get("evidence", [])]
     return merged
@@ -77,13 +82,13 @@ def signals_of(total: dict[str, t.Any], limits: dict[str, float]) -> list[dict[s
             limits["client_addresses"],
             f"sent from at least {clients} addresses (limit {limits['client_addresses']:g})",
         )
-    failed, failed_clients = total["failed_logins"], total["failed_login_clients"]
+    failed, failed_clients = total["failed_logins"], total["failed_clients_at_least"]
     if total["messages"] and failed >= limits["failed_logins"] and failed_clients >= limits["failed_login_clients"]:
         signal(
             "credentials",
             failed,
             limits["failed_logins"],
-            f"{failed} failed logins from {failed_clients} addresses before it was used",
+            f"{failed} failed logins from at least {failed_clients} addresses",
         )
     refusals = total["reputation_refusals"]
     if refusals >= limits["reputation_refusals"]:

@@ -58,6 +58,16 @@ ACCEPTED = [client("AB12CD34EF"), active("AB12CD34EF")]
             id="a reused queue ID without a login is another message",
         ),
         pytest.param(
+            [*ACCEPTED, "postfix/qmgr[9]: AB12CD34EF: removed", bounce("AB12CD34EF")],
+            {"bounced": 0, "unknown_recipients": 0},
+            id="so is its bounce",
+        ),
+        pytest.param(
+            [client("AB12CD34EF"), "postfix/smtpd[5]: AB12CD34EF: client=mx.other.test[192.0.2.9]", active("AB12CD34EF")],
+            {"messages": 0},
+            id="an aborted one's queue ID is taken by mail from outside",
+        ),
+        pytest.param(
             [client("AB12CD34EF"), "postfix/cleanup[3]: AB12CD34EF: hold: RCPT from x[1.2.3.4]: held; from=<a> to=<b>"],
             {"messages": 1, "held": 1},
             id="hold is an acceptance",
@@ -88,19 +98,19 @@ ACCEPTED = [client("AB12CD34EF"), active("AB12CD34EF")]
         pytest.param(
             ["postfix/submission/smtpd[5]: warning: unknown[203.0.113.20]: SASL PLAIN authentication failed: (reason unavailable), "
              "sasl_username=mallory@alpha.test"],
-            {"failed_logins": 1, "failed_login_clients": 1},
+            {"failed_logins": 1, "failed_clients_at_least": 1},
             id="failed SMTP login",
         ),
         pytest.param(
             ["dovecot: imap-login: Disconnected: Connection closed (auth failed, 1 attempts in 10 secs): user=<mallory@alpha.test>, "
              "method=PLAIN, rip=203.0.113.5, lip=198.51.100.11, TLS, session=<x>"],
-            {"failed_logins": 1, "failed_login_clients": 1},
+            {"failed_logins": 1, "failed_clients_at_least": 1},
             id="failed IMAP login, Dovecot 2.3",
         ),
         pytest.param(
             ["dovecot: imap-login: Login aborted: Connection closed (auth failed, 1 attempts in 10 secs) (auth_failed): "
              "user=<mallory@alpha.test>, method=PLAIN, rip=203.0.113.5, lip=198.51.100.11, TLS, session=<x>"],
-            {"failed_logins": 1, "failed_login_clients": 1},
+            {"failed_logins": 1, "failed_clients_at_least": 1},
             id="failed IMAP login, Dovecot 2.4",
         ),
     ],

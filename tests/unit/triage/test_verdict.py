@@ -35,9 +35,9 @@ SPREAD = {"clients": [f"192.0.2.{n}" for n in range(12)], "clients_at_least": 12
         ({"unknown_recipients": 30, "bounced": 30}, "suspect"),
         ({**SPREAD, "reputation_refusals": 5}, "compromised"),
         ({**SPREAD}, "suspect"),
-        ({"failed_logins": 50, "failed_login_clients": 9, **SPREAD}, "compromised"),
-        ({"failed_logins": 50, "failed_login_clients": 9, "messages": 0}, None),
-        ({"failed_logins": 50, "failed_login_clients": 1}, None),
+        ({"failed_logins": 50, "failed_clients_at_least": 9, **SPREAD}, "compromised"),
+        ({"failed_logins": 50, "failed_clients_at_least": 9, "messages": 0}, None),
+        ({"failed_logins": 50, "failed_clients_at_least": 1}, None),
     ],
 )
 def test_families(counters, expected):
@@ -57,6 +57,11 @@ def test_hosts_are_added_up():
 
 def test_addresses_of_hosts_are_merged_not_added():
     one = {"clients": [f"192.0.2.{n}" for n in range(6)], "clients_at_least": 6}
+    assert verdicts(log(a=one), log(a=one)) == {}
+
+
+def test_failed_logins_of_one_address_on_many_hosts_are_of_one_address():
+    one = {"failed_logins": 50, "failed_clients": ["192.0.2.1", "192.0.2.2"], "failed_clients_at_least": 2}
     assert verdicts(log(a=one), log(a=one)) == {}
 
 
