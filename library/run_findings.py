@@ -38,7 +38,7 @@ options:
     description: The database of runs, an SQLAlchemy URL; none where not set. A password in it is kept out of every message.
     type: str
   run_id:
-    description: Name of a new run; the time of its start where not set.
+    description: Name of a new run; the time of its start where not set. With V(load) the run goes on under this name.
     type: str
   inventory:
     description: Name of the inventory, for V(start).
@@ -138,7 +138,7 @@ def step(p: dict[str, t.Any], check_mode: bool, now: float) -> dict[str, t.Any]:
         return stages.start(p["run_id"], p["inventory"], p["mode"], check_mode, now)
     if stage == "load":
         loaded = files.load(p["path"], p["schema"])
-        loaded["run"].update(mode=p["mode"], check_mode=check_mode)
+        loaded["run"].update(id=p["run_id"] or loaded["run"]["id"], mode=p["mode"], check_mode=check_mode)
         return loaded
     if stage == "assess":
         return stages.assess(before, p["logs"], p["verdict"], p["reputation"])
@@ -182,6 +182,7 @@ def main() -> None:
     try:
         findings = step(p, module.check_mode, time.time())
         if p["stage"] not in ("start", "load"):
+            findings = stages.conclude(findings, p["never"], p["max_locks"])
             files.validate(findings, p["schema"])
             files.write(p["path"], files.as_json(findings))
             if p["state_url"] and not module.check_mode:

@@ -57,7 +57,7 @@ def run(playbook: str, *options: str) -> Run:
     command = [str(ROOT / "script/run"), f"playbooks/{playbook}.yml", "-i", "inventories/lab", *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     output = done.stdout + done.stderr
-    page = re.findall(r"(\S+/report)\.html", output)
+    page = re.findall(r"^\w+: (\S+/(?:report|findings))\.(?:html|json)$", output, re.MULTILINE)
     report = json.loads(Path(page[-1] + ".json").read_text(encoding="utf-8")) if page else {}
     return Run(done.returncode, output, report)
 

@@ -122,6 +122,18 @@ def test_a_second_run_changes_nothing():
     assert account["accepted_after_lock"] == 0
 
 
+def test_each_stage_runs_alone_from_the_findings_of_another():
+    assessed = run("assess")
+    assert (assessed.code, assessed.changed, [row["state"] for row in assessed.report["accounts"]]) == (2, 0, ["open"]), assessed.output[
+        -3000:
+    ]
+    contained = run("contain", "-e", f"findings=reports/{assessed.report['run']['id']}/findings.json")
+    assert (contained.code, contained.changed, [row["state"] for row in contained.report["accounts"]]) == (2, 0, ["locked"])
+    reported = run("report", "-e", f"findings=reports/{contained.report['run']['id']}/findings.json")
+    assert reported.report["accounts"] == contained.report["accounts"]
+    assert reported.report["run"]["finished"]
+
+
 def test_mail_for_the_locked_account_still_arrives():
     letter = f"From: friend@known.test\nTo: {VICTIM}\nSubject: inbound\n\nHello.\n"
     on("mx1", "sendmail", "-f", "friend@known.test", VICTIM, data=letter)

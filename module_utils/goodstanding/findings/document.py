@@ -214,11 +214,17 @@ def reinstate(document: Document, account: str, results: dict[str, t.Any], now: 
     return document
 
 
-def finish(document: Document, never: list[str], most: int, now: float) -> Document:
-    """Return the document with its status, what is left to do, and its end."""
+def conclude(document: Document, never: list[str], most: int) -> Document:
+    """Return the document with its status so far and what is left to do."""
     document = copy.deepcopy(document)
     document["open_points"] = open_points(document, never, most)
     document["run"]["status"] = status(document)
+    return document
+
+
+def finish(document: Document, never: list[str], most: int, now: float) -> Document:
+    """Return the concluded document with its end."""
+    document = conclude(document, never, most)
     document["run"]["finished"] = iso(now)
     return document
 
