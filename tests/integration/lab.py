@@ -97,3 +97,11 @@ def login(account: str, secret: str, host: str) -> dict[str, str]:
     """Return whether an account can send by SMTP and read by IMAP from the outside: {"smtp": "accepted", "imap": "refused"}."""
     answer: dict[str, str] = json.loads(on("botnet", "/var/lib/lab/outbreak.py", "login", account, secret, host))
     return answer
+
+
+def playbook(name: str, *options: str) -> str:
+    """Run a playbook of this folder on the lab and return its output."""
+    command = [str(ROOT / ".venv/bin/ansible-playbook"), "-i", "inventories/lab", f"tests/integration/{name}", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    return done.stdout

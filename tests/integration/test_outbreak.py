@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from lab import HOSTS, VICTIM, accepted_serials, acts, fingerprint, lab, login, on, queued_times, received_serials, run
+from lab import HOSTS, VICTIM, accepted_serials, acts, fingerprint, lab, login, on, playbook, queued_times, received_serials, run
 
 WATCH_SECONDS = 20
 
@@ -213,15 +213,7 @@ def test_what_was_dealt_with_is_not_found_again():
 
 
 def test_the_plumbing_comes_out_to_the_byte():
-    import subprocess
-
-    from lab import ROOT
-
-    done = subprocess.run(
-        [str(ROOT / ".venv/bin/ansible-playbook"), "-i", "inventories/lab", "tests/integration/remove.yml"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-3000:]
+    playbook("remove.yml")
 
     def configuration(prints: dict[str, str]) -> dict[str, list[str]]:
         # The password file was changed on purpose by the act before.

@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The lab's outbreak, run on the botnet host: ordinary users, a guessed password, a flood over sessions held open.
 
-usage: outbreak.py start | stop | login ACCOUNT PASSWORD HOST   (users and flood are what start runs)
+usage: outbreak.py start | stop | login ACCOUNT PASSWORD HOST | session ACCOUNT HOST SECONDS   (users and flood are what start runs)
 
 Each message's Message-ID is <serial.account-with-dots.lab@botnet>, and each act is one JSON line in /var/lib/lab/acts.jsonl:
 time (epoch), kind (user or bot), host, account, serial, event (accepted, refused, lost, login, login_failed, connect_failed),
@@ -197,6 +197,11 @@ def stop() -> None:
     subprocess.run(["systemctl", "stop", "lab-flood", "lab-users"], stderr=subprocess.DEVNULL, check=False)
 
 
+def session(account: str, host: str, seconds: str) -> None:
+    """Send over one session for some seconds."""
+    mail_loop("bot", host, account, "203.0.113.24", 587, 0.5, time.time() + int(seconds))
+
+
 def login(account: str, secret: str, host: str) -> None:
     """Print as JSON whether an account can send by SMTP and read by IMAP on a host: accepted, refused or an error."""
     found = {"smtp": "accepted", "imap": "accepted"}
@@ -222,4 +227,4 @@ def login(account: str, secret: str, host: str) -> None:
 
 if __name__ == "__main__":
     socket.setdefaulttimeout(60)
-    {"users": users, "flood": flood, "start": start, "stop": stop, "login": login}[sys.argv[1]](*sys.argv[2:])
+    {"users": users, "flood": flood, "start": start, "stop": stop, "login": login, "session": session}[sys.argv[1]](*sys.argv[2:])
