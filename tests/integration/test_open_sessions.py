@@ -49,7 +49,8 @@ def open_session():
 def test_an_open_session_that_cannot_be_closed_is_not_contained():
     output = playbook("lock.yml")
     assert "contained=False" in output, output[-3000:]
-    assert "1 SMTP sessions from before the lock are still open: set account_lock_restart_postfix" in output
+    said = " ".join(output.split())  # Ansible folds long lines
+    assert "1 SMTP sessions from before the lock are still open: set account_lock_restart_postfix" in said, said[-3000:]
     time.sleep(2)
     assert accepted(time.time() - 2) > 0, "the session was to go on: the test proves nothing"
 
