@@ -38,7 +38,7 @@ def smtpd_ports(services: str) -> set[int]:
     ports = set()
     for line in services.splitlines():
         fields = line.split()
-        if len(fields) > 7 and fields[1] == "inet" and fields[7] == "smtpd":
+        if len(fields) > 7 and fields[1] == "inet" and fields[7] in ("smtpd", "postscreen"):  # postscreen hands its connections on
             port = fields[0].rpartition(":")[2]
             with contextlib.suppress(OSError):
                 ports.add(int(port) if port.isdigit() else socket.getservbyname(port, "tcp"))

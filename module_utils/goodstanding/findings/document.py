@@ -53,7 +53,11 @@ def start(run_id: str | None, inventory: str, mode: str, check_mode: bool, now: 
 def assess(document: Document, logs: dict[str, t.Any], verdict: dict[str, t.Any], reputation: dict[str, t.Any]) -> Document:
     """Write down what the logs and the lists say."""
     document = copy.deepcopy(document)
-    unknown = {row["host"]: row["reason"] for row in verdict["unknown_hosts"]}
+    _reputation(document, reputation)
+    asked = {row["host"] for row in document["addresses"]}
+    why = reputation.get("msg") or "the inventory gives it no sending_addresses"
+    unknown = {host: f"none of its addresses was asked about: {why}"[:500] for host in logs if host not in asked}
+    unknown.update((row["host"], row["reason"]) for row in verdict["unknown_hosts"])
     document["hosts"] = [
         {
             "host": host,
@@ -64,7 +68,6 @@ def assess(document: Document, logs: dict[str, t.Any], verdict: dict[str, t.Any]
         }
         for host, log in sorted(logs.items())
     ]
-    _reputation(document, reputation)
     document["accounts"] = [
         {
             "account": row["account"], "verdict": row["verdict"], "sentence": row["sentence"], "signals": row["signals"],

@@ -64,6 +64,7 @@ def write_file(file: File) -> None:
         with contextlib.suppress(FileNotFoundError):
             target.unlink()
         return
+    target = target.resolve()  # a link stays a link, as configuration management may have made it
     target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=str(target.parent), prefix=".goodstanding-")
     try:
@@ -74,9 +75,10 @@ def write_file(file: File) -> None:
             os.chown(name, stat.st_uid, stat.st_gid)
             os.chmod(name, stat.st_mode & 0o7777)
         else:
-            os.chown(name, 0, grp.getgrnam(file.group).gr_gid)
+            if os.geteuid() == 0:
+                os.chown(name, 0, grp.getgrnam(file.group).gr_gid)
             os.chmod(name, file.mode)
-        os.replace(name, file.path)
+        os.replace(name, target)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)

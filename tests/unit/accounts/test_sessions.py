@@ -29,11 +29,12 @@ submission inet  n       -       y       -       -       smtpd
     -o syslog_name=postfix/smtps
 pickup     unix  n       -       y       60      1       pickup
 2525       inet  n       -       y       -       -       spawn
+26         inet  n       -       y       -       1       postscreen
 """
 
 
 def test_ports_are_those_of_smtpd():
-    assert smtpd_ports(SERVICES) == {25, 587, 10025, 465}
+    assert smtpd_ports(SERVICES) == {25, 26, 587, 10025, 465}
 
 
 def test_sockets_are_those_of_the_ports():

@@ -44,7 +44,11 @@ def listing(outcome: str = "clean", tier: str = "A") -> dict:
 
 
 def reputation(*listings: dict) -> dict:
-    return {"addresses": [{"address": "198.51.100.11", "host": "mx1", "listings": list(listings or [listing()])}], "lists": []}
+    hosts = {"mx1": list(listings or [listing()]), "mx2": [listing()]}
+    return {
+        "addresses": [{"address": f"198.51.100.{ord(host[2])}", "host": host, "listings": rows} for host, rows in hosts.items()],
+        "lists": [],
+    }
 
 
 def assessed(accounts=(ACCOUNT,), logs=None, rep=None, mode="lock", check_mode=False) -> dict:
@@ -111,6 +115,16 @@ def test_check_mode_says_what_would_be():
 )
 def test_status(options, status):
     assert finished(assessed(**options))["run"]["status"] == status
+
+
+def test_a_host_whose_addresses_were_not_asked_about_is_unknown():
+    one = {"addresses": reputation()["addresses"][:1], "lists": []}
+    done = finished(assessed(accounts=(), rep=one))
+    assert (done["run"]["status"], [row["assessed"] for row in done["hosts"]]) == ("unknown", [True, False])
+    assert "no sending_addresses" in done["open_points"][0]["what"]
+    done = finished(assessed(accounts=(), rep={"failed": True, "msg": "10.0.0.1 is not a public address"}))
+    assert (done["run"]["status"], [row["assessed"] for row in done["hosts"]]) == ("unknown", [False, False])
+    assert "10.0.0.1 is not a public address" in done["open_points"][0]["what"]
 
 
 def test_what_is_locked_and_what_is_left_to_a_person():

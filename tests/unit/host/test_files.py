@@ -19,6 +19,14 @@ def test_a_file_keeps_its_mode_and_every_byte(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["main.cf"]
 
 
+def test_a_link_stays_a_link(tmp_path):
+    (tmp_path / "real.cf").write_text("a\n")
+    (tmp_path / "main.cf").symlink_to("real.cf")
+    write_file(File(str(tmp_path / "main.cf"), "b\n"))
+    assert (tmp_path / "main.cf").is_symlink()
+    assert (tmp_path / "real.cf").read_text() == "b\n"
+
+
 def test_only_changed_lines_are_shown(tmp_path):
     path = tmp_path / "x.conf"
     path.write_text("password = secret\nb = 1\n")
