@@ -297,7 +297,9 @@ def _account_points(
             point("warning", "administrator", what, entry["host"], "Run playbooks/remediate.yml again.")
         if entry["held_messages"]:
             step = f"Look at one (postcat -q), then delete what is spam in the queue hold; mail_queue lists it by {name}."
-            point("info", "administrator", f"{entry['held_messages']} messages of {name} are on hold", entry["host"], step)
+            point(
+                "info", "administrator", f"{entry['held_messages']} messages of {name} are on hold on {entry['host']}", entry["host"], step
+            )
     if row["verdict"] == "compromised" and name in never:
         point("critical", "administrator", f"{name} was broken into and is in account_lock_never", None, "Decide yourself, now.")
     elif row["verdict"] == "compromised" and name in beyond:
