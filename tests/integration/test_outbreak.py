@@ -81,6 +81,9 @@ def test_nothing_of_the_locked_account_is_accepted_and_everything_of_the_others_
         tried = [
             row for row in after if row["kind"] == "bot" and row["host"] == host and row["event"] in ("lost", "refused", "login_failed")
         ]
+        mailbox = [row for row in rows if row["kind"] == "bot" and row["host"] == host and row["event"] == "imap_alive"]
+        assert mailbox, f"the attacker never read mail on {host}: nothing is proven"
+        assert mailbox[-1]["time"] < Story.locked + 2
         assert tried, f"the botnet never tried {host} again: nothing is proven"
         assert [moment for moment in queued_times(host, VICTIM) if moment > Story.locked] == []
         users = [row for row in after if row["kind"] == "user" and row["host"] == host and row["event"] == "accepted"]

@@ -7,9 +7,9 @@
 usage: outbreak.py start | stop | login ACCOUNT PASSWORD HOST | session ACCOUNT HOST SECONDS   (users and flood are what start runs)
 
 Each message's Message-ID is <serial.account-with-dots.lab@botnet>, and each act is one JSON line in /var/lib/lab/acts.jsonl:
-time (epoch), kind (user or bot), host, account, serial, event (accepted, refused, lost, login, login_failed, connect_failed),
-code (of SMTP, or null), text. So a test counts exactly what was accepted, from whom, and when: a 250 after the final dot is the
-acceptance (RFC 5321 section 4.2.5).
+time (epoch), kind (user or bot), host, account, serial, event (accepted, refused, lost, login, login_failed, connect_failed,
+imap_alive, imap_ended), code (of SMTP, or null), text. So a test counts exactly what was accepted, from whom, and when: a 250
+after the final dot is the acceptance (RFC 5321 section 4.2.5).
 """
 
 from __future__ import annotations
@@ -133,7 +133,21 @@ def flood() -> None:
             source = f"203.0.113.{3 + index + (SESSIONS_PER_HOST if host == 'mx2' else 0)}"
             args = ("bot", host, VICTIM, source, 465 if index == 0 else 587, 0.7, until)
             threads.append(threading.Thread(target=mail_loop, args=args, daemon=True))
+        threads.append(threading.Thread(target=imap_loop, args=(host, VICTIM, until), daemon=True))
     run(threads)
+
+
+def imap_loop(host: str, account: str, until: float) -> None:
+    """Hold one IMAP session open, as who reads a stolen mailbox does, until the server ends it."""
+    try:
+        with imaplib.IMAP4_SSL(HOSTS[host], 993, ssl_context=TLS) as mailbox:
+            mailbox.login(account, password(account))
+            while time.time() < until:
+                mailbox.noop()
+                act("bot", host, account, "imap_alive")
+                time.sleep(1)
+    except (OSError, imaplib.IMAP4.error) as exc:
+        act("bot", host, account, "imap_ended", None, None, repr(exc))
 
 
 def run(threads: list[threading.Thread]) -> None:
