@@ -7,41 +7,56 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ip_reputation_info
-short_description: Ask DNS blocklists and allowlists about addresses
+short_description: Ask DNS blocklists and allowlists about addresses and names
 description:
-  - Asks every list of the catalogue about every address in one batch, on the controller.
+  - Asks every list about every address and name in one batch, through one resolver, on the controller or on a mail host; it needs
+    nothing but Python there.
   - The resolver and each list must pass a test of their own first (RFC 5782 section 5); an answer that cannot be believed is neither
-    clean nor listed.
+    clean nor listed. Passed tests are remembered in O(cache).
+  - Each operator is asked at most as often as it allows; a list that begins to refuse is asked no more in the run.
 version_added: 0.1.0
 author:
   - Good Standing developers (@goodstanding)
-requirements:
-  - dnspython
-  - jsonschema
-  - PyYAML
 options:
   addresses:
     description: The addresses.
     type: list
     elements: dict
-    required: true
+    default: []
     suboptions:
       address:
-        description: An IPv4 or IPv6 address that receivers see.
+        description: An IPv4 or IPv6 address that receivers see, or a block in CIDR notation of at most 65,536 addresses.
         type: str
         required: true
       host:
         description: The host it belongs to; it is only handed through.
         type: str
-  catalogue:
-    description: The file of lists.
-    type: path
-    required: true
-  lists:
-    description: Zones to ask; all of the catalogue where empty.
+  names:
+    description: Names of hosts and domains, as M(reputation_catalogue_info) returns them. They are sent to lists of names only.
     type: list
-    elements: str
+    elements: dict
     default: []
+    suboptions:
+      name:
+        description: The name in A-labels.
+        type: str
+        required: true
+      registered:
+        description: The registered domain above it.
+        type: str
+        required: true
+      host:
+        description: The host it belongs to.
+        type: str
+  lists:
+    description: The lists, as M(reputation_catalogue_info) returns them.
+    type: list
+    elements: dict
+    required: true
+  keys:
+    description: Per name of a key the key. It is sent in questions and appears in no result, log, error or cache.
+    type: dict
+    default: {}
   resolver:
     description: Address of the resolver; the first of the system where not set.
     type: str
@@ -54,11 +69,34 @@ options:
     type: float
     default: 3.0
   deadline:
-    description: Seconds after which what is not answered counts as timed out.
+    description: Seconds for the whole run.
     type: float
-    default: 120.0
+    default: 300.0
+  list_deadline:
+    description: Seconds for the questions to one list.
+    type: float
+    default: 240.0
+  rate:
+    description: Questions a second to an operator of whom the catalogue knows no limit; 0 asks as fast as the resolver answers.
+    type: float
+    default: 20.0
+  paced:
+    description: Whether limits are kept at all. Switch it off only for lists that you serve yourself.
+    type: bool
+    default: true
+  cache:
+    description: A file that remembers passed tests and the questions of the day; it may be deleted at any time. Not written in check mode.
+    type: path
+  cache_max_age:
+    description: Seconds that a passed test is remembered.
+    type: float
+    default: 21600.0
+  egress_name:
+    description: A name whose TXT record is the address that the resolver asks from; asked only to explain a refusal. Empty asks nobody.
+    type: str
+    default: o-o.myaddr.l.google.com
   allow_documentation_addresses:
-    description: Take addresses that are not public, for a lab.
+    description: Take addresses of documentation nets, for a lab.
     type: bool
     default: false
 attributes:
@@ -71,90 +109,128 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Ask about two addresses
-  ip_reputation_info:
-    addresses:
-      - {address: 198.51.100.11, host: mx1.example.com}
-      - {address: "2001:db8::25", host: mx1.example.com}
+- name: Load the lists
+  reputation_catalogue_info:
     catalogue: catalogue/blocklists.yml
+    hosts:
+      - {host: mx1.example.com, addresses: [198.51.100.11, "2001:db8::25"], names: [mx1.example.com]}
+  register: plan
+
+- name: Ask them
+  ip_reputation_info:
+    addresses: "{{ plan.batches[0].addresses }}"
+    names: "{{ plan.batches[0].names }}"
+    lists: "{{ plan.batches[0].lists }}"
     resolver: 127.0.0.1
-  delegate_to: localhost
 """
 
 RETURN = r"""
 addresses:
   description: >-
-    Each address with its host and its listings: list, zone, kind, tier, outcome (clean, listed, listed_unknown_code, allowed, score,
-    refused, refused_dns, hijacked, zone_gone, servfail, timeout, unqualified), codes, meanings, reason (the list's own text,
-    untrusted), ttl in seconds, repair, delist_url.
+    Each address with its hosts, the zones on which it is C(clean), and the zones that said nothing to be believed (C(unqualified), see
+    RV(lists)). Everything else is in RV(observations).
+  type: list
+  elements: dict
+  returned: success
+names:
+  description: The same for each name that was asked.
+  type: list
+  elements: dict
+  returned: success
+observations:
+  description: >-
+    One row for each answer that is not clean: subject, family, hosts, source (zone), list, kind, tier, outcome (listed,
+    listed_unknown_code, allowed, score, refused, refused_dns, hijacked, zone_gone, servfail, timeout), codes, meanings, scope (address,
+    net, asn, policy), reason (the list's own text, untrusted, at most 400 characters), ttl and latency in seconds (a later check waits
+    for the larger), repair, delisting, qualified_by (resolver, at in seconds since 1970).
   type: list
   elements: dict
   returned: success
 lists:
-  description: Each list with whether it passed its test, and why not.
+  description: >-
+    Each list and family that was to be asked: list, zone, family, kind, tier, qualified, why not, repair, qualified_at, subjects, counts
+    of outcomes.
   type: list
   elements: dict
   returned: success
 resolver:
-  description: The resolver, whether it passed its test, and why not.
+  description: The resolver, whether it passed its test, why not, the repair, the address it asks from where that is known, a note.
+  type: dict
+  returned: success
+stats:
+  description: Number of questions, answers, retries, timeouts, questions over TCP, datagrams that were no answer; seconds.
   type: dict
   returned: success
 """
 
-import asyncio
-import traceback
+import typing as t
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 
-try:
-    import dns.resolver
-    import jsonschema  # noqa: F401
-    import yaml  # noqa: F401
+from ..module_utils.goodstanding.dnsbl.ask import Engine, ResolverError, system_resolver
+from ..module_utils.goodstanding.dnsbl.assess import Options, assess, subjects
+from ..module_utils.goodstanding.dnsbl.cache import Cache
+from ..module_utils.goodstanding.dnsbl.names import SubjectError, expand
 
-    from ..module_utils.goodstanding.dnsbl.asker import Asker
-    from ..module_utils.goodstanding.dnsbl.assess import assess
-    from ..module_utils.goodstanding.dnsbl.catalogue import CatalogueError, load
-    from ..module_utils.goodstanding.dnsbl.names import AddressError, parse
+LISTS_OF = {"type": "list", "elements": "dict"}
 
-    IMPORT_ERROR = None
-except ImportError:
-    IMPORT_ERROR = traceback.format_exc()
+
+def ask(p: dict[str, t.Any], check_mode: bool) -> tuple[dict[str, t.Any], str | None]:
+    """Return the result and, where the cache could not be written, why."""
+    engine = Engine(p["resolver"] or system_resolver(), p["port"], p["timeout"])
+    allow = p["allow_documentation_addresses"]
+    addresses = [(address, row["host"]) for row in p["addresses"] for address in expand(row["address"], allow)]
+    cache = Cache(p["cache"], frozen=check_mode, max_age=p["cache_max_age"])
+    options = Options(
+        deadline=p["deadline"], list_deadline=p["list_deadline"], rate=p["rate"], paced=p["paced"],
+        egress_name=p["egress_name"],
+    )  # fmt: skip
+    keys = {name: str(key) for name, key in p["keys"].items()}
+    result = assess(engine, p["lists"], subjects(addresses, p["names"]), keys, cache, options)
+    try:
+        cache.save()
+    except OSError as exc:
+        return result, f"the cache {p['cache']} cannot be written ({exc.strerror}): each run tests all lists anew"
+    return result, None
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "addresses": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": {"address": {"type": "str", "required": True}, "host": {"type": "str"}},
+            "addresses": {**LISTS_OF, "default": [], "options": {"address": {"type": "str", "required": True}, "host": {"type": "str"}}},
+            "names": {
+                **LISTS_OF,
+                "default": [],
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "registered": {"type": "str", "required": True},
+                    "host": {"type": "str"},
+                },
             },
-            "catalogue": {"type": "path", "required": True},
-            "lists": {"type": "list", "elements": "str", "default": []},
+            "lists": {**LISTS_OF, "required": True},
+            "keys": {"type": "dict", "default": {}, "no_log": True},
             "resolver": {"type": "str"},
             "port": {"type": "int", "default": 53},
             "timeout": {"type": "float", "default": 3.0},
-            "deadline": {"type": "float", "default": 120.0},
+            "deadline": {"type": "float", "default": 300.0},
+            "list_deadline": {"type": "float", "default": 240.0},
+            "rate": {"type": "float", "default": 20.0},
+            "paced": {"type": "bool", "default": True},
+            "cache": {"type": "path"},
+            "cache_max_age": {"type": "float", "default": 21600.0},
+            "egress_name": {"type": "str", "default": "o-o.myaddr.l.google.com"},
             "allow_documentation_addresses": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
-    if IMPORT_ERROR:
-        module.fail_json(msg=missing_required_lib("dnspython, jsonschema and PyYAML"), exception=IMPORT_ERROR)
-    p = module.params
     try:
-        addresses = [(parse(row["address"], p["allow_documentation_addresses"]), row["host"]) for row in p["addresses"]]
-        rows = load(p["catalogue"], p["lists"])
-        resolver = p["resolver"] or dns.resolver.Resolver().nameservers[0]
-        asker = Asker(str(resolver), p["port"], p["timeout"])
-        result = asyncio.run(assess(asker, rows, addresses, p["deadline"]))
-    except (AddressError, CatalogueError) as exc:
+        result, warning = ask(module.params, module.check_mode)
+    except (SubjectError, ResolverError) as exc:
         module.fail_json(msg=str(exc))
-    except (dns.resolver.NoResolverConfiguration, ValueError) as exc:
-        module.fail_json(
-            msg=f"the resolver {p['resolver'] or 'of the system'} cannot be used ({exc}): set reputation_resolver to an address"
-        )
+    except (KeyError, TypeError, ValueError) as exc:
+        module.fail_json(msg=f"lists, names or keys have a wrong shape ({type(exc).__name__}): give what reputation_catalogue_info returns")
+    if warning:
+        module.warn(warning)
     module.exit_json(changed=False, **result)
 
 

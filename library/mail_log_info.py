@@ -34,6 +34,21 @@ options:
     description: Per account a time (seconds since 1970); messages accepted after it are counted apart in C(accepted_since).
     type: dict
     default: {}
+  replies:
+    description:
+      - What receivers say when they refuse mail, as the entries of C(catalogue/provider_replies.yml).
+      - Of each entry C(id), C(provider), C(words), C(code) and C(about) are read. The first entry that matches a reply counts it.
+      - Without entries no refusal is counted.
+    type: list
+    elements: dict
+    default: []
+  addresses:
+    description:
+      - The addresses, or blocks of addresses, that this host sends from, so that each refusal is counted for the address it speaks of.
+      - It is the one that the reply names, else the only one of the relay's address family; where that does not tell, none.
+    type: list
+    elements: str
+    default: []
 notes:
   - What an account did before it was reinstated (C(/var/lib/goodstanding/reinstated.json)) is not counted.
 attributes:
@@ -55,6 +70,11 @@ EXAMPLES = r"""
     source: file
     paths: [/var/log/maillog]
     window: 48
+
+- name: Count the refusals of this host's addresses too
+  mail_log_info:
+    replies: "{{ (lookup('ansible.builtin.file', 'catalogue/provider_replies.yml') | from_yaml).replies }}"
+    addresses: "{{ sending_addresses }}"
 """
 
 RETURN = r"""
@@ -88,14 +108,49 @@ accounts:
   description: >-
     Per login (lower case) its counters: messages, recipients, sent, deferred, bounced, unknown_recipients, reputation_refusals,
     refused_attempts, held, failed_logins, failed_clients, failed_clients_at_least, clients, clients_at_least, senders,
-    senders_at_least, first, last, peak_hour_recipients, accepted_since, evidence.
+    senders_at_least, first, last, peak_hour_recipients, accepted_since, evidence. Of the refusals only those about an
+    address, a domain or a rate count as reputation_refusals.
   type: dict
   returned: success
 refusals:
-  description: Refusals for reputation per provider and code, most frequent first.
+  description: >-
+    What receivers refused, the most frequent first, at most 200 rows. Attempts are counted, so a message that is tried again counts again.
   type: list
   elements: dict
   returned: success
+  contains:
+    address:
+      description: The sending address that was refused, or null where the log does not tell.
+      type: str
+    provider:
+      description: Who refused, or whose list or filter the receiver uses.
+      type: str
+    id:
+      description: The entry of O(replies) that matched; its meaning and repair are in the catalogue.
+      type: str
+    code:
+      description: The receiver's code, V(-) where it has none.
+      type: str
+    about:
+      description: What the receiver complains of - V(address), V(domain), V(authentication), V(rate), V(dns), V(content) or V(policy).
+      type: str
+    count:
+      description: How often.
+      type: int
+    first:
+      description: When first, in seconds since 1970.
+      type: float
+    last:
+      description: When last, in seconds since 1970.
+      type: float
+    accepted:
+      description: >-
+        When a domain that refused the address so took mail from it again since, in seconds since 1970; null where it did not, or where the
+        host has other addresses that may have sent it.
+      type: float
+    sample:
+      description: The first such line of the log, from C(dsn=) on, at most 400 characters. Strangers wrote a part of it.
+      type: str
 """
 
 import time
@@ -105,14 +160,22 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.goodstanding.host.files import HostError, load_state
 from ..module_utils.goodstanding.maillog.parser import MailLog
+from ..module_utils.goodstanding.maillog.refusals import RepliesError
 from ..module_utils.goodstanding.maillog.sources import SourceError, choose, read
 
 
 def run(params: dict[str, t.Any], now: float) -> dict[str, t.Any]:
-    """Return the module's result; SourceError where the log cannot be read."""
+    """Return the module's result; SourceError where the log cannot be read, RepliesError where an option is unusable."""
     since = now - params["window"] * 3600
     source = choose(params["source"], params["paths"], since)
-    log = MailLog(now, since, params["accepted_since"], utc_offset=time.localtime(now).tm_gmtoff)
+    log = MailLog(
+        now,
+        since,
+        params["accepted_since"],
+        utc_offset=time.localtime(now).tm_gmtoff,
+        replies=params["replies"],
+        addresses=params["addresses"],
+    )
     try:
         log.forgive(load_state("reinstated.json"))
     except HostError as exc:
@@ -131,6 +194,8 @@ def main() -> None:
             "paths": {"type": "list", "elements": "path", "default": ["/var/log/mail.log"]},
             "window": {"type": "int", "default": 24},
             "accepted_since": {"type": "dict", "default": {}},
+            "replies": {"type": "list", "elements": "dict", "default": []},
+            "addresses": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
@@ -138,7 +203,7 @@ def main() -> None:
         module.fail_json(msg=f"window is {module.params['window']} hours: it must be at least 1")
     try:
         result = run(module.params, time.time())
-    except SourceError as exc:
+    except (SourceError, RepliesError) as exc:
         module.fail_json(msg=str(exc))
     module.exit_json(changed=False, **result)
 

@@ -18,6 +18,7 @@ author:
 requirements:
   - jinja2
   - jsonschema
+  - PyYAML
   - SQLAlchemy
 options:
   stage:
@@ -67,9 +68,24 @@ options:
     type: dict
     default: {}
   reputation:
-    description: The result of M(ip_reputation_info), for V(assess) and V(verify).
+    description: >-
+      What the role reputation found, for V(assess) and V(verify); nothing, where the lists are asked later. C(results) of
+      M(ip_reputation_info), C(left_out) and C(rejected) of M(reputation_catalogue_info), C(feeds).
     type: dict
     default: {}
+  replies:
+    description: C(provider_replies.yml), which explains what receivers said in the logs.
+    type: path
+  brake_share:
+    description: >-
+      The fleet brake. The same new code on more than this share of a list's addresses (four at least) is a suspected fault and no listing,
+      until a second run says the same.
+    type: float
+    default: 0.5
+  refusal_rest:
+    description: Seconds for which a receiver that refused an address must have taken its mail again to be clean.
+    type: float
+    default: 3600.0
   results:
     description: Per host what the role account_lock did, for V(contain) and V(reinstate).
     type: dict
@@ -114,6 +130,7 @@ locked_at:
   returned: success
 """
 
+import pathlib
 import time
 import traceback
 import typing as t
@@ -121,14 +138,35 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ..module_utils.goodstanding.findings import document as stages
+from ..module_utils.goodstanding.findings.observations import gather
 
 try:
+    from ..module_utils.goodstanding.dnsbl import catalogue
     from ..module_utils.goodstanding.report import files
     from ..module_utils.goodstanding.store import database
 
     IMPORT_ERROR = None
 except ImportError:
     IMPORT_ERROR = traceback.format_exc()
+
+
+def store(p: dict[str, t.Any], check_mode: bool) -> t.Any:
+    """Return the database, or None where there is none; check mode makes none."""
+    if not p["state_url"] or (check_mode and not database.exists(p["state_url"])):
+        return None
+    return database.open_store(p["state_url"])
+
+
+def weigh(p: dict[str, t.Any], findings: dict[str, t.Any], engine: t.Any, check_mode: bool, now: float) -> dict[str, t.Any]:
+    """Return the document with what the sources say, and remember since when."""
+    if not p["reputation"]:
+        return findings
+    entries = catalogue.read(pathlib.Path(p["replies"]))[0]["replies"] if p["replies"] else []
+    known = database.observations(engine) if engine is not None else {}
+    gathered = gather(p["reputation"], p["logs"], {row["id"]: row for row in entries}, known, now, p["brake_share"], p["refusal_rest"])
+    if engine is not None and not check_mode:
+        database.save_observations(engine, gathered.seen, gathered.cleared)
+    return stages.reputation(findings, gathered.document, p["reputation"].get("msg"))
 
 
 def step(p: dict[str, t.Any], check_mode: bool, now: float) -> dict[str, t.Any]:
@@ -141,11 +179,11 @@ def step(p: dict[str, t.Any], check_mode: bool, now: float) -> dict[str, t.Any]:
         loaded["run"].update(id=p["run_id"] or loaded["run"]["id"], mode=p["mode"], check_mode=check_mode)
         return loaded
     if stage == "assess":
-        return stages.assess(before, p["logs"], p["verdict"], p["reputation"])
+        return stages.assess(before, p["logs"], p["verdict"])
     if stage == "contain":
         return stages.contain(before, stages.to_lock(before, p["never"], p["max_locks"])[0] if p["results"] else [], p["results"], now)
     if stage == "verify":
-        return stages.verify(before, p["logs"], p["reputation"])
+        return stages.verify(before, p["logs"])
     if stage == "reinstate":
         return stages.reinstate(before, p["account"].strip().lower(), p["results"], now)
     return stages.finish(before, p["never"], p["max_locks"], now)
@@ -167,6 +205,9 @@ def main() -> None:
             "logs": {"type": "dict", "default": {}},
             "verdict": {"type": "dict", "default": {}},
             "reputation": {"type": "dict", "default": {}},
+            "replies": {"type": "path"},
+            "brake_share": {"type": "float", "default": 0.5},
+            "refusal_rest": {"type": "float", "default": 3600.0},
             "results": {"type": "dict", "default": {}},
             "account": {"type": "str"},
         },
@@ -177,17 +218,20 @@ def main() -> None:
         supports_check_mode=True,
     )
     if IMPORT_ERROR:
-        module.fail_json(msg=missing_required_lib("jinja2, jsonschema and SQLAlchemy"), exception=IMPORT_ERROR)
+        module.fail_json(msg=missing_required_lib("jinja2, jsonschema, PyYAML and SQLAlchemy"), exception=IMPORT_ERROR)
     p = module.params
     try:
-        findings = step(p, module.check_mode, time.time())
+        now = time.time()
+        findings = step(p, module.check_mode, now)
         if p["stage"] not in ("start", "load"):
+            engine = store(p, module.check_mode)
+            findings = weigh(p, findings, engine, module.check_mode, now)
             findings = stages.conclude(findings, p["never"], p["max_locks"])
             files.validate(findings, p["schema"])
             files.write(p["path"], files.as_json(findings))
-            if p["state_url"] and not module.check_mode:
-                database.save_run(database.open_store(p["state_url"]), findings)
-    except (stages.DocumentError, files.ReportError, database.StoreError, OSError) as exc:
+            if engine is not None and not module.check_mode:
+                database.save_run(engine, findings)
+    except (stages.DocumentError, files.ReportError, database.StoreError, catalogue.CatalogueError, OSError) as exc:
         module.fail_json(msg=str(exc))
     wanted = stages.to_lock(findings, p["never"], p["max_locks"])[0] if findings["run"]["mode"] == "lock" else []
     module.exit_json(changed=False, findings=findings, path=p["path"], to_lock=wanted, locked_at=stages.locked_at(findings))

@@ -1,61 +1,104 @@
 # Copyright: (c) 2026, the Good Standing developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an answer of a list means: one of the outcomes of the design, never just yes or no."""
+"""What an answer of a list means: one of the outcomes of the design, never just yes or no. Standard library only, Python >= 3.9."""
 
 from __future__ import annotations
 
-import ipaddress
 import typing as t
 
-LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
+from .wire import Answer
 
-
-class Answer(t.NamedTuple):
-    """What came back. rcode: NOERROR, NXDOMAIN, SERVFAIL, REFUSED ..., or TIMEOUT; soa: owner of the SOA in the authority section."""
-
-    rcode: str
-    addresses: tuple[str, ...] = ()
-    ttl: int | None = None
-    soa: str | None = None
+BLOCK, ALLOW, SCORE, INFORMATIONAL = "block", "allow", "score", "informational"
+#: What an answer can mean, the gravest first where one answer holds several codes.
+_GRAVITY = ("listed", "listed_unknown_code", "allowed", "score")
+_BY_KIND = {BLOCK: "listed", ALLOW: "allowed", SCORE: "score", INFORMATIONAL: "listed"}
+_BY_WORD = {"listed": "listed", "allowed": "allowed", "neutral": "score"}
 
 
 class Meaning(t.NamedTuple):
-    """outcome by the names of the design; meanings: one sentence a code."""
+    """outcome by the names of the design; codes: the A records; meanings: one sentence a code; scope: address, net, asn or policy."""
 
     outcome: str
     codes: tuple[str, ...] = ()
     meanings: tuple[str, ...] = ()
+    scope: str | None = None
 
 
-def interpret(answer: Answer, row: dict[str, t.Any]) -> Meaning:
-    """Return what a list's answer means. row: the list's entry in the catalogue."""
+CLEAN, TIMED_OUT, SERVFAIL = Meaning("clean"), Meaning("timeout"), Meaning("servfail")
+
+
+def interpret(answer: Answer, row: dict[str, t.Any], soa: str | None) -> Meaning:
+    """Return what a list's answer means. row: the list's entry in the catalogue; soa: the SOA owner that its negative test point showed."""
     if answer.rcode == "TIMEOUT":
-        return Meaning("timeout")
+        return TIMED_OUT
     if answer.rcode == "SERVFAIL":
-        return Meaning("servfail")
+        return SERVFAIL
     if answer.rcode == "NXDOMAIN" or (answer.rcode == "NOERROR" and not answer.addresses):
-        inside = answer.soa is not None and in_zone(answer.soa, row["zone"])
-        return Meaning("clean" if inside else "zone_gone")
+        if soa is not None and answer.soa == soa:
+            return CLEAN
+        return Meaning("zone_gone", meanings=(f"the answer comes from {answer.soa or 'no zone at all'}, not from {soa or row['zone']}",))
     if answer.rcode != "NOERROR":
         return Meaning("refused_dns", meanings=(f"the resolver answered {answer.rcode}",))
-    codes = tuple(sorted(answer.addresses, key=ipaddress.IPv4Address))
-    if any(ipaddress.IPv4Address(code) not in LOOPBACK for code in codes):
+    codes = tuple(sorted(answer.addresses, key=octets))
+    if any(octets(code)[0] != 127 for code in codes):
         return Meaning("hijacked", codes, ("the answer is no code of a list: the zone is parked, or the resolver rewrites answers",))
-    refusals = {code: row.get("refusals", {}).get(code) for code in codes}
-    for code, reason in refusals.items():
-        if reason or code.startswith("127.255.255."):
-            return Meaning("refused", codes, (reason or "the list refused the question",))
-    known = [row["codes"].get(code) or row.get("any_code") for code in codes]
-    meanings = tuple(text or f"the list's meaning of {code} is not known" for code, text in zip(codes, known, strict=True))
-    if row["kind"] == "allow":
-        return Meaning("allowed", codes, meanings)
-    if row["kind"] == "score":
-        return Meaning("score", codes, meanings)
-    return Meaning("listed" if any(known) else "listed_unknown_code", codes, meanings)
+    refused = tuple(reason for reason in (refusal(code, row) for code in codes) if reason)
+    if refused:
+        return Meaning("refused", codes, refused)
+    read = [_read(code, row) for code in codes]
+    outcome = min((outcome for outcome, _, _ in read), key=_GRAVITY.index)
+    scopes = [scope for each, _, scope in read if each == outcome]
+    return Meaning(outcome, codes, tuple(text for _, text, _ in read), "address" if "address" in scopes else scopes[0])
 
 
-def in_zone(name: str, zone: str) -> bool:
-    """Return whether a name is the zone or below it."""
-    name, zone = name.rstrip(".").lower(), zone.rstrip(".").lower()
-    return name == zone or name.endswith("." + zone)
+def octets(code: str) -> tuple[int, ...]:
+    """Return the four numbers of an A record."""
+    return tuple(map(int, code.split(".")))
+
+
+def refusal(code: str, row: dict[str, t.Any]) -> str | None:
+    """Return why the list did not answer the question, or None where the code is an answer."""
+    known: str | dict[str, str] | None = row.get("refusals", {}).get(code)
+    if known:
+        return known if isinstance(known, str) else known["text"]
+    if code.startswith("127.255.255."):
+        return "the list refused the question"
+    if code.startswith("127.0.0.") and any(octets(code)[3] & bit for bit in row.get("refusal_bits", [])):
+        return "the resolver that asked is refused"
+    return None
+
+
+def _read(code: str, row: dict[str, t.Any]) -> tuple[str, str, str]:
+    """Return (outcome, text, scope) of one code that is no refusal."""
+    usual = _BY_KIND[row["kind"]]
+    known = row["codes"].get(code)
+    if isinstance(known, dict):
+        return _BY_WORD.get(known.get("means", ""), usual), known["text"], known.get("scope", "address")
+    if known:
+        return usual, known, "address"
+    text = _bits(code, row) or _trust(code, row) or _score(code, row) or row.get("any_code")
+    if text:
+        return usual if "score" not in row else "score", text, "address"
+    return "listed_unknown_code", f"the list's meaning of {code} is not known", "address"
+
+
+def _bits(code: str, row: dict[str, t.Any]) -> str | None:
+    """Return what each bit of the last octet means; None where one of them is not known."""
+    last = octets(code)[3]
+    bits = [1 << place for place in range(8) if last >> place & 1]
+    known = [row.get("bits", {}).get(str(bit)) for bit in bits]
+    return ", ".join(known) if code.startswith("127.0.0.") and known and all(known) else None
+
+
+def _trust(code: str, row: dict[str, t.Any]) -> str | None:
+    _, second, category, trust = octets(code)
+    table = row.get("category_trust")
+    if not table or second or str(category) not in table["categories"] or str(trust) not in table["trusts"]:
+        return None
+    return f"{table['categories'][str(category)]}, {table['trusts'][str(trust)]}"
+
+
+def _score(code: str, row: dict[str, t.Any]) -> str | None:
+    net = row.get("score", {}).get("net")
+    return f"{octets(code)[3]} ({row['score']['text']})" if net and code.rpartition(".")[0] == net.rpartition(".")[0] else None

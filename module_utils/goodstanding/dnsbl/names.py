@@ -1,33 +1,59 @@
 # Copyright: (c) 2026, the Good Standing developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names under which a list is asked for an address (RFC 5782 sections 2.1 and 2.4)."""
+"""Addresses and names as a list is asked for them (RFC 5782 sections 2.1 to 2.4). Standard library only, Python >= 3.9."""
 
 from __future__ import annotations
 
 import ipaddress
+import typing as t
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+from .wire import pack_name
 
+Address = t.Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+
+#: The families of subjects, by the names of the catalogue.
+IPV4, IPV6, DOMAIN = "ipv4", "ipv6", "domain"
+#: A block may hold this many addresses: an IPv4 /16.
+MAX_BLOCK = 65_536
 # RFC 5737 and RFC 3849: what a lab is built of
 DOCUMENTATION = [ipaddress.ip_network(net) for net in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")]
 
 
-class AddressError(Exception):
-    """An address cannot be asked for; the message names it."""
+class SubjectError(Exception):
+    """What was to be asked about is no public address or name; the message names it."""
 
 
-def parse(text: str, allow_documentation: bool = False) -> Address:
-    """Return an address; one mapped into IPv6 is the IPv4 address itself. AddressError where no list can know it."""
+def expand(text: str, allow_documentation: bool = False) -> list[Address]:
+    """Return the addresses of an address or a block in CIDR notation; one mapped into IPv6 is the IPv4 address itself."""
+    text = text.strip()
+    if "/" not in text:
+        return [_public(_address(text), text, allow_documentation)]
     try:
-        address: Address = ipaddress.ip_address(text.strip())
+        block = ipaddress.ip_network(text)
+    except ValueError as exc:
+        raise SubjectError(f"{text!r} is no block of addresses ({exc}): write 198.51.100.0/24") from None
+    if block.num_addresses > MAX_BLOCK:
+        raise SubjectError(f"{text} holds {block.num_addresses} addresses: name those that send, or blocks of {MAX_BLOCK} (a /16)")
+    return [_public(_plain(address), text, allow_documentation) for address in block]
+
+
+def _address(text: str) -> Address:
+    try:
+        return _plain(ipaddress.ip_address(text))
     except ValueError:
-        raise AddressError(f"{text!r} is no IP address: write sending_addresses as 198.51.100.11 or 2001:db8::25") from None
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
+        raise SubjectError(f"{text!r} is no IP address: write sending_addresses as 198.51.100.11, 2001:db8::25 or a /24") from None
+
+
+def _plain(address: Address) -> Address:
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
+def _public(address: Address, text: str, allow_documentation: bool) -> Address:
     documentation = any(address in net for net in DOCUMENTATION if net.version == address.version)
     if not address.is_global and not (allow_documentation and documentation):
-        raise AddressError(f"{text} is not a public address: name the address that receivers see, behind NAT the one outside")
+        raise SubjectError(f"{text} is not a public address: name the address that receivers see, behind NAT the one outside")
     return address
 
 
@@ -36,14 +62,15 @@ def family(address: Address) -> str:
     return f"ipv{address.version}"
 
 
-def query_name(address: Address, zone: str) -> str:
-    """Return the absolute name to ask: octets or nibbles reversed, the zone, a final dot (so that no search suffix is added)."""
-    labels = str(address).split(".") if address.version == 4 else list(address.exploded.replace(":", ""))
-    return ".".join([*reversed(labels), zone.rstrip("."), ""])
+def labels(address: Address) -> bytes:
+    """Return an address in wire form, without the root: its octets, or the nibbles of its whole length, reversed."""
+    parts = str(address).split(".") if address.version == 4 else list(f"{int(address):032x}")
+    return pack_name(".".join(reversed(parts)))[:-1]
 
 
-def test_points(families: list[str]) -> tuple[Address, Address]:
-    """Return the addresses that a list must and must not contain (RFC 5782 section 5); of IPv4 where it answers for that."""
-    if "ipv4" in families:
-        return ipaddress.ip_address("127.0.0.2"), ipaddress.ip_address("127.0.0.1")
-    return ipaddress.ip_address("::ffff:7f00:2"), ipaddress.ip_address("::ffff:7f00:1")
+def point_labels(text: str) -> bytes:
+    """Return a test point of the catalogue, an address or a name, in wire form without the root. ::ffff: addresses stay IPv6."""
+    try:
+        return labels(ipaddress.ip_address(text))
+    except ValueError:
+        return pack_name(text)[:-1]

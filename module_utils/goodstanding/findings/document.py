@@ -13,26 +13,20 @@ import datetime
 import re
 import typing as t
 
+from .observations import LISTED, WEIGHTY
+from .times import epoch, iso
+
 Document = dict[str, t.Any]
 
 RUN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}\Z")
-#: Lists of these tiers are weighed by receivers: a listing there is a finding, an answer that is missing there is unknown.
-WEIGHTY = ("A", "B")
-BELIEVED = ("clean", "listed", "listed_unknown_code", "allowed", "score")
+#: What the sources say, in the words of observations.gather().
+SOURCES = ("addresses", "names", "observations", "lists", "resolvers", "suspected_faults", "left_out", "rejected")
+#: So many open points of one kind are written out; the tables hold all.
+MAX_POINTS = 50
 
 
 class DocumentError(Exception):
     """A document or a stage's input cannot be used; the message says why."""
-
-
-def iso(epoch: float) -> str:
-    """Return 2026-11-24T06:00:00.123456Z."""
-    return datetime.datetime.fromtimestamp(epoch, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def epoch(text: str) -> float:
-    """Return the epoch of iso()."""
-    return datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=datetime.timezone.utc).timestamp()
 
 
 def start(run_id: str | None, inventory: str, mode: str, check_mode: bool, now: float) -> Document:
@@ -41,23 +35,19 @@ def start(run_id: str | None, inventory: str, mode: str, check_mode: bool, now: 
     if not RUN_ID.match(name):
         raise DocumentError(f"{name!r} is no name of a run: use letters, digits, dots, hyphens and underscores")
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "run": {
             "id": name, "started": iso(now), "finished": None, "inventory": inventory, "mode": mode, "check_mode": check_mode,
             "status": "unknown",
         },
-        "hosts": [], "addresses": [], "lists": [], "accounts": [], "actions": [], "open_points": [],
+        "hosts": [], **{name: [] for name in SOURCES}, "accounts": [], "actions": [], "open_points": [],
     }  # fmt: skip
 
 
-def assess(document: Document, logs: dict[str, t.Any], verdict: dict[str, t.Any], reputation: dict[str, t.Any]) -> Document:
-    """Write down what the logs and the lists say."""
+def assess(document: Document, logs: dict[str, t.Any], verdict: dict[str, t.Any]) -> Document:
+    """Write down what the logs say."""
     document = copy.deepcopy(document)
-    _reputation(document, reputation)
-    asked = {row["host"] for row in document["addresses"]}
-    why = reputation.get("msg") or "the inventory gives it no sending_addresses"
-    unknown = {host: f"none of its addresses was asked about: {why}"[:500] for host in logs if host not in asked}
-    unknown.update((row["host"], row["reason"]) for row in verdict["unknown_hosts"])
+    unknown = {row["host"]: row["reason"] for row in verdict["unknown_hosts"]}
     document["hosts"] = [
         {
             "host": host,
@@ -93,9 +83,18 @@ def _log(log: dict[str, t.Any]) -> dict[str, t.Any] | None:
     }
 
 
-def _reputation(document: Document, reputation: dict[str, t.Any]) -> None:
-    document["addresses"] = reputation.get("addresses", [])
-    document["lists"] = [row for row in reputation.get("lists", []) if not row["qualified"]]
+def reputation(document: Document, sources: dict[str, list[dict[str, t.Any]]], failed: str | None) -> Document:
+    """Write down what the sources say of the addresses and names. sources: of observations.gather(); failed: why nobody was asked."""
+    document = copy.deepcopy(document)
+    document.update({name: sources[name] for name in SOURCES})
+    asked = {host for row in document["addresses"] for host in row["hosts"]}
+    for row in document["hosts"]:
+        if row["host"] not in asked:
+            own = [each["why"] for each in document["rejected"] if each["host"] == row["host"]]
+            why = failed or "; ".join(own) or "the inventory gives it no sending_addresses"
+            reasons = [row["reason"]] if row["reason"] else []
+            row["assessed"], row["reason"] = False, "; ".join([*reasons, f"none of its addresses was asked about: {why}"])[:500]
+    return document
 
 
 def to_lock(document: Document, never: list[str], most: int) -> tuple[list[str], list[str]]:
@@ -172,10 +171,9 @@ def locked_at(document: Document) -> dict[str, dict[str, float]]:
     return found
 
 
-def verify(document: Document, logs: dict[str, t.Any], reputation: dict[str, t.Any]) -> Document:
-    """Write down what each locked account still got accepted, from the logs read again, and where the addresses stand now."""
+def verify(document: Document, logs: dict[str, t.Any]) -> Document:
+    """Write down what each locked account still got accepted, from the logs read again."""
     document = copy.deepcopy(document)
-    _reputation(document, reputation)
     for row in document["accounts"]:
         for entry in row["hosts"]:
             log = logs.get(entry["host"], {})
@@ -234,7 +232,7 @@ def finish(document: Document, never: list[str], most: int, now: float) -> Docum
 
 def status(document: Document) -> str:
     """Return the worst that holds: not_contained, findings, unknown, clean."""
-    accounts, weighty = document["accounts"], [row for _, row in _listings(document) if row["tier"] in WEIGHTY]
+    accounts, states = document["accounts"], {row["state"] for row in [*document["addresses"], *document["names"]]}
     if any(row["state"] == "not_contained" or (row["accepted_after_lock"] or 0) > 0 for row in accounts):
         return "not_contained"
     if any(
@@ -242,15 +240,11 @@ def status(document: Document) -> str:
         for row in accounts
     ):
         return "findings"
-    if any(row["outcome"].startswith("listed") for row in weighty):
+    if "listed" in states:
         return "findings"
     if not document["hosts"] or not all(row["assessed"] for row in document["hosts"]):
         return "unknown"
-    return "unknown" if any(row["outcome"] not in BELIEVED for row in weighty) else "clean"
-
-
-def _listings(document: Document) -> list[tuple[dict[str, t.Any], dict[str, t.Any]]]:
-    return [(address, row) for address in document["addresses"] for row in address["listings"]]
+    return "unknown" if "unknown" in states or document["rejected"] else "clean"
 
 
 def open_points(document: Document, never: list[str], most: int) -> list[dict[str, t.Any]]:
@@ -267,17 +261,35 @@ def open_points(document: Document, never: list[str], most: int) -> list[dict[st
             )
     for row in document["accounts"]:
         _account_points(document, row, {name.strip().lower() for name in never}, to_lock(document, never, most)[1], point)
-    for address, row in _listings(document):
-        if row["outcome"].startswith("listed") and row["kind"] == "block":
-            severity = "warning" if row["tier"] in WEIGHTY else "info"
-            meaning = "; ".join(row["meanings"])
-            step = f"{row['repair']} Once the outbreak has ended: {row['delist_url']}"
-            point(severity, "postmaster", f"{address['address']} is listed in {row['list']}: {meaning}", address["host"], step)
-    for row in document["lists"]:
-        step = "Until then this list says nothing about the fleet."
-        point("warning", "administrator", f"{row['list']} ({row['zone']}) could not be asked: {row['why']}", None, step)
+    _source_points(document, point)
     order = {"critical": 0, "warning": 1, "info": 2}
     return sorted(points, key=lambda row: order[row["severity"]])
+
+
+def _source_points(document: Document, point: t.Callable[[str, str, str, str | None, str], None]) -> None:
+    listed = [row for row in document["observations"] if row["kind"] == "block" and row["outcome"] in LISTED and not row["suspected"]]
+    listed.sort(key=lambda row: row["tier"])
+    for row in listed[:MAX_POINTS]:
+        severity = "warning" if row["tier"] in WEIGHTY else "info"
+        where = (row["delisting"] or {}).get("url") or (row["delisting"] or {}).get("mail") or "see the list's own page"
+        step = f"{row['repair']} Once the outbreak has ended: {where}"
+        what = f"{row['subject']} is listed in {row['list']}: {'; '.join(row['meanings'])} {' '.join(row['codes'])}".strip()
+        point(severity, "postmaster", what, row["hosts"][0] if row["hosts"] else None, step)
+    if len(listed) > MAX_POINTS:
+        what = f"{len(listed) - MAX_POINTS} more listings are in the table of observations"
+        point("warning", "postmaster", what, None, "Begin with the lists of tier A.")
+    for row in document["suspected_faults"]:
+        step = "Look at the resolver and at the list's own page, and run again: a second run that says the same is believed."
+        point("warning", "administrator", f"a fault of resolver or list is suspected: {row['why']}", None, step)
+    faults: dict[tuple[str, str | None], list[str]] = {}
+    for row in document["lists"]:
+        names = faults.setdefault((row["why"], row["repair"]), [])
+        names.extend([row["zone"]] if row["zone"] not in names else [])
+    for (why, repair), zones in faults.items():
+        what = f"{', '.join(zones[:3])}{f' and {len(zones) - 3} more lists' if len(zones) > 3 else ''} could not be believed: {why}"
+        point("warning", "administrator", what, None, f"{repair or ''} Until then they say nothing about the fleet.".strip())
+    for row in document["rejected"]:
+        point("warning", "administrator", f"nobody was asked about {row['subject']}: {row['why']}", row["host"], "Correct the inventory.")
 
 
 def _account_points(

@@ -15,17 +15,20 @@ import typing as t
 
 from .counters import Account
 from .lines import Line, evidence, parse_line
-from .refusals import reputation_refusal
+from .refusals import REPUTATION, Replies, Senders, remote_reply
 
 MAX_OPEN_MESSAGES = 500_000
 MAX_ACCOUNTS = 20_000
 MAX_GAPS = 20
+MAX_REFUSALS = 10_000
+MAX_ROWS = 200
 
 _POSTFIX = re.compile(r"[\w.-]+(?:/[\w.-]+)*/(\w+)\Z")
 _QUEUE_ID = re.compile(r"([0-9A-F]{5,20}|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,30}): ")
 _CLIENT = re.compile(r"client=[^\[\s]{1,300}\[([0-9A-Fa-f.:]{2,45})\]")
 _ACTIVE = re.compile(r", size=\d{1,20}, nrcpt=(\d{1,9}) \(queue \w+\)\Z")
 _STATUS = re.compile(r", dsn=([245]\.\d{1,3}\.\d{1,3}), status=(sent|deferred|bounced|expired|undeliverable) \(")
+_RELAY = re.compile(r", relay=[^\s\[]{1,255}\[([0-9A-Fa-f.:]{2,45})\]")
 _REJECTED_LOGIN = re.compile(r"\d{3} \d\.\d{1,3}\.\d{1,3} <([^>\s]{1,320})>: SASL login name rejected: ")
 _SASL_FAILED = re.compile(r"warning: [^\[\s]{1,300}\[([0-9A-Fa-f.:]{2,45})\]: SASL [\w-]{1,20} authentication failed")
 _DOVECOT_FAILED = re.compile(r"\(auth[_ ]failed[^)]{0,100}\)")
@@ -35,9 +38,29 @@ _AUTH_MISMATCH = re.compile(r"\(([^,()\s]{1,320}),([0-9A-Fa-f.:]{2,45}),[^)]{0,1
 _DELIVERY = frozenset(("smtp", "lmtp", "local", "virtual", "pipe", "error", "bounce", "discard"))
 
 
+class _Refusal:
+    """How often one receiver refused one address with one code."""
+
+    def __init__(self, about: str, first: float, sample: str) -> None:
+        self.about, self.first, self.last, self.sample = about, first, first, sample
+        self.count = 0
+        self.accepted: float | None = None
+
+
 class _Message(t.NamedTuple):
     account: str
     accepted: bool
+
+
+def _relay(delivery: str) -> str:
+    """Return the address of the server that a delivery line names, or an empty text."""
+    match = _RELAY.match(delivery, max(delivery.rfind(", relay="), 0))
+    return match[1] if match else ""
+
+
+def _domain(delivery: str) -> str:
+    """Return the recipient's domain of a delivery line, which begins with to=<."""
+    return delivery[4 : delivery.find(">")].rpartition("@")[2].lower()[:255]
 
 
 def normalise(login: str) -> str:
@@ -48,13 +71,24 @@ def normalise(login: str) -> str:
 class MailLog:
     """Counts one host's log; feed() it in the order of time, then result()."""
 
-    def __init__(self, now: float, since: float, accepted_since: dict[str, float] | None = None, utc_offset: int = 0) -> None:
+    def __init__(
+        self,
+        now: float,
+        since: float,
+        accepted_since: dict[str, float] | None = None,
+        utc_offset: int = 0,
+        replies: t.Sequence[t.Mapping[str, t.Any]] = (),
+        addresses: t.Sequence[str] = (),
+    ) -> None:
+        """replies: entries of catalogue/provider_replies.yml; addresses: what this host sends from. RepliesError where one is unusable."""
         self.now, self.since, self.utc_offset = now, since, utc_offset
+        self.replies, self.senders = Replies(replies), Senders(addresses)
         self.accepted_since = {normalise(name): float(time) for name, time in (accepted_since or {}).items()}
         self.forgiven: dict[str, float] = {}
         self.accounts: dict[str, Account] = {}
         self.open: dict[str, _Message] = {}
-        self.refusals: dict[tuple[str, str], list[t.Any]] = {}
+        self.refusals: dict[tuple[str, str, str, str], _Refusal] = {}
+        self.refused_by: dict[tuple[str, str], dict[int, _Refusal]] = {}
         self.gaps: list[str] = []
         self.lines = self.unparsed = 0
         self.first: float | None = None
@@ -123,7 +157,7 @@ class MailLog:
             self._accepted(queue_id, 1, "", line, raw)
             self._of(queue_id, "held")
         elif daemon in _DELIVERY and rest.startswith("to=<"):
-            self._delivery(queue_id, rest, raw)
+            self._delivery(daemon, queue_id, rest, line, raw)
 
     def _client(self, queue_id: str, rest: str, line: Line, raw: str) -> None:
         _, found, login = rest.partition(", sasl_username=")
@@ -168,7 +202,7 @@ class MailLog:
         account.count(what)
         return account
 
-    def _delivery(self, queue_id: str, rest: str, raw: str) -> None:
+    def _delivery(self, daemon: str, queue_id: str, rest: str, line: Line, raw: str) -> None:
         # The first status= is Postfix's own: what follows it is the remote server's text.
         status = _STATUS.search(rest)
         if not status:
@@ -176,17 +210,47 @@ class MailLog:
         what = {"sent": "sent", "deferred": "deferred"}.get(status[2], "bounced")
         account = self._of(queue_id, what)
         if what == "sent":
+            if daemon == "smtp" and self.refused_by:
+                self._taken(rest[: status.start()], line)
             return
         if account and what == "bounced" and status[1].startswith("5.1."):
             account.count("unknown_recipients")
             account.keep("unknown", evidence(raw))
-        refusal = reputation_refusal(rest[status.end() :])
-        if refusal:
-            entry = self.refusals.setdefault(refusal, [0, evidence(raw)])
-            entry[0] += 1
-            if account:
-                account.count("reputation_refusals")
-                account.keep("refusal", evidence(raw))
+        # error(8) repeats a receiver's refusal for the messages that wait with it; lmtp(8) speaks to this host's own mailboxes.
+        if daemon not in ("smtp", "error"):
+            return
+        reply = remote_reply(rest[status.end() :])
+        # Long names before the reply must not cut its code off the evidence.
+        sample = evidence(f"{queue_id}: {rest[status.start() + 2 : status.start() + 500]}")
+        about = self._refused(reply, rest[: status.start()], line, sample) if reply else ""
+        if account and about in REPUTATION:
+            account.count("reputation_refusals")
+            account.keep("refusal", evidence(raw))
+
+    def _refused(self, reply: str, before: str, line: Line, sample: str) -> str:
+        """Count a reply that the catalogue knows and return what it is about, else ''. before: the line up to dsn=."""
+        found = self.replies.match(reply)
+        if not found:
+            return ""
+        entry, code = found
+        address = self.senders.find(reply, _relay(before)) or ""
+        key = (address, entry["provider"], entry["id"], code)
+        if key not in self.refusals and len(self.refusals) >= MAX_REFUSALS:
+            key = (*key[:3], "(others)")
+        row = self.refusals.get(key)
+        if row is None:
+            row = self.refusals[key] = _Refusal(entry["about"], line.time, sample)
+        row.count += 1
+        row.last = line.time
+        if address and len(self.refused_by) < MAX_REFUSALS:
+            self.refused_by.setdefault((address, _domain(before)), {})[id(row)] = row
+        about: str = entry["about"]
+        return about
+
+    def _taken(self, before: str, line: Line) -> None:
+        """Note that a receiver that refused an address took mail from it again; only where that address is the only one it can be."""
+        for row in self.refused_by.get((self.senders.find("", _relay(before)) or "", _domain(before)), {}).values():
+            row.accepted = line.time
 
     def _smtpd_without_id(self, line: Line, raw: str) -> None:
         if line.message.startswith("NOQUEUE: reject: "):
@@ -235,7 +299,7 @@ class MailLog:
 
     def result(self) -> dict[str, t.Any]:
         """Return the aggregates; see the module mail_log_info for their shape."""
-        refusals = sorted(self.refusals.items(), key=lambda item: -item[1][0])[:100]
+        refusals = sorted(self.refusals.items(), key=lambda item: (-item[1].count, item[0]))[:MAX_ROWS]
         return {
             "span": {"first": self.first, "last": self.last},
             "gaps": self.gaps,
@@ -244,6 +308,18 @@ class MailLog:
             "unparsed": self.unparsed,
             "accounts": {name: self.accounts[name].as_dict() for name in sorted(self.accounts)},
             "refusals": [
-                {"provider": provider, "code": code, "count": count, "sample": sample} for (provider, code), (count, sample) in refusals
+                {
+                    "address": address or None,
+                    "provider": provider,
+                    "id": identity,
+                    "code": code,
+                    "about": row.about,
+                    "count": row.count,
+                    "first": row.first,
+                    "last": row.last,
+                    "accepted": row.accepted if row.accepted is not None and row.accepted > row.last else None,
+                    "sample": row.sample,
+                }
+                for (address, provider, identity, code), row in refusals
             ],
         }

@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, the Good Standing developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The controller's durable state, in one database (SQLAlchemy Core): runs with their findings and actions.
+"""The controller's durable state, in one database (SQLAlchemy Core): runs with their findings and actions, and since
+when each listing is known.
 
 A URL such as sqlite:////var/lib/x/goodstanding.db or postgresql+psycopg://user@host/name; a password in it reaches no message.
 """
@@ -47,6 +48,14 @@ ACTIONS = sa.Table(
     sa.Column("result", sa.String(16), nullable=False),
     sa.Column("detail", sa.Text, nullable=False),
 )
+OBSERVATIONS = sa.Table(
+    "observations",
+    METADATA,
+    sa.Column("subject", sa.String(255), primary_key=True),
+    sa.Column("source", sa.String(255), primary_key=True),
+    sa.Column("code", sa.String(64), primary_key=True),
+    sa.Column("since", sa.String(32), nullable=False),
+)
 
 
 class StoreError(Exception):
@@ -71,10 +80,42 @@ def open_store(url: str) -> sa.Engine:
         raise StoreError(f"the store {parsed.render_as_string(hide_password=True)} cannot be opened: {_reason(exc)}") from None
 
 
+def exists(url: str) -> bool:
+    """Return whether there is a database to open: an SQLite file would be made by opening it."""
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        return True  # open_store() says what is wrong
+    return parsed.get_backend_name() != "sqlite" or bool(parsed.database and Path(parsed.database).exists())
+
+
 def _reason(exc: BaseException) -> str:
     """Return what the driver says, which does not repeat the URL."""
     cause = getattr(exc, "orig", None) or exc
     return f"{type(cause).__name__}: {str(cause).splitlines()[0] if str(cause) else ''}"[:300]
+
+
+def observations(engine: sa.Engine) -> dict[tuple[str, str, str], str]:
+    """Return since when each (subject, source, code) has been seen."""
+    with engine.connect() as connection:
+        rows = connection.execute(sa.select(OBSERVATIONS)).all()
+    return {(row.subject, row.source, row.code): row.since for row in rows}
+
+
+def save_observations(engine: sa.Engine, seen: dict[tuple[str, str, str], str], cleared: set[tuple[str, str]]) -> None:
+    """Forget what ended (subject, source) and remember what is there, in one transaction; what neither names stays as it is."""
+    table = OBSERVATIONS.c
+    ended = [{"gone_subject": subject, "gone_source": source} for subject, source in sorted(cleared)]
+    rows = [{"subject": subject, "source": source, "code": code, "since": since} for (subject, source, code), since in seen.items()]
+    gone = sa.delete(OBSERVATIONS).where(table.subject == sa.bindparam("gone_subject"), table.source == sa.bindparam("gone_source"))
+    try:
+        with engine.begin() as connection:
+            if ended:
+                connection.execute(gone, ended)
+            if rows:
+                connection.execute(sa.insert(OBSERVATIONS), rows)
+    except sa.exc.SQLAlchemyError as exc:
+        raise StoreError(f"the observations cannot be stored: {_reason(exc)}") from None
 
 
 def save_run(engine: sa.Engine, document: dict[str, t.Any]) -> None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,13 @@ from goodstanding_src.module_utils.goodstanding.findings import document as stag
 from goodstanding_src.module_utils.goodstanding.report import files
 from goodstanding_src.module_utils.goodstanding.store import database
 
+sys.path.insert(0, str(Path(__file__).parent))
+from answers import NOW, gathered, result, said
+
 ROOT = Path(__file__).resolve().parents[3]
 SCHEMA = str(ROOT / "roles/report/files/report.schema.json")
 TEMPLATE = str(ROOT / "roles/report/templates/report.html.j2")
-NOW = 1795500000.0
+A, B = "198.51.100.11", "198.51.100.12"
 USER = "mallory@alpha.test"
 LOG = {
     "source": {"kind": "file", "paths": ["/var/log/mail.log"]}, "span": {"first": NOW, "last": NOW}, "complete": True, "gaps": [],
@@ -36,26 +40,18 @@ LOCKED = {
 }
 
 
-def listing(outcome: str = "clean", tier: str = "A") -> dict:
-    return {
-        "list": "ZEN", "zone": "zen.spamhaus.org", "kind": "block", "tier": tier, "outcome": outcome, "codes": [], "meanings": ["m"],
-        "reason": None, "ttl": 5, "repair": "r", "delist_url": "https://x.test/",
-    }  # fmt: skip
+def both(*observed: dict, **fields) -> dict:
+    """What is gathered where ZEN was asked about the addresses of mx1 and mx2."""
+    clean = [address for address in (A, B) if address not in [row["subject"] for row in observed]]
+    return gathered(result(*observed, clean=clean, hosts={B: ["mx2"]}), **fields).document
 
 
-def reputation(*listings: dict) -> dict:
-    hosts = {"mx1": list(listings or [listing()]), "mx2": [listing()]}
-    return {
-        "addresses": [{"address": f"198.51.100.{ord(host[2])}", "host": host, "listings": rows} for host, rows in hosts.items()],
-        "lists": [],
-    }
-
-
-def assessed(accounts=(ACCOUNT,), logs=None, rep=None, mode="lock", check_mode=False) -> dict:
+def assessed(accounts=(ACCOUNT,), logs=None, rep=None, mode="lock", check_mode=False, failed=None) -> dict:
     logs = {"mx1": LOG, "mx2": LOG} if logs is None else logs
     unknown = [{"host": host, "reason": str(log.get("msg"))} for host, log in logs.items() if "accounts" not in log]
     begun = stages.start("r1", "lab", mode, check_mode, NOW)
-    return stages.assess(begun, logs, {"accounts": list(accounts), "unknown_hosts": unknown}, rep or reputation())
+    done = stages.assess(begun, logs, {"accounts": list(accounts), "unknown_hosts": unknown})
+    return stages.reputation(done, both() if rep is None else rep, failed)
 
 
 def finished(document: dict) -> dict:
@@ -77,7 +73,7 @@ def finished(document: dict) -> dict:
 def test_a_lock_that_does_not_hold_everywhere_is_not_contained(results, accepted, status, state):
     document = stages.contain(assessed(), [USER], results, NOW)
     log = {**LOG, "accounts": {USER: {"accepted_since": accepted}}}
-    done = finished(stages.verify(document, {"mx1": log, "mx2": log}, reputation()))
+    done = finished(stages.verify(document, {"mx1": log, "mx2": log}))
     assert (done["run"]["status"], done["accounts"][0]["state"]) == (status, state)
     if status == "not_contained":
         assert done["open_points"][0]["severity"] == "critical"
@@ -85,7 +81,7 @@ def test_a_lock_that_does_not_hold_everywhere_is_not_contained(results, accepted
 
 def test_what_is_not_known_is_not_zero():
     document = stages.contain(assessed(), [USER], {"mx1": LOCKED, "mx2": LOCKED}, NOW)
-    done = finished(stages.verify(document, {"mx1": LOG, "mx2": {"failed": True}}, reputation()))
+    done = finished(stages.verify(document, {"mx1": LOG, "mx2": {"failed": True}}))
     assert done["accounts"][0]["accepted_after_lock"] is None
     assert any("is not known" in point["what"] for point in done["open_points"])
 
@@ -105,12 +101,10 @@ def test_check_mode_says_what_would_be():
         ({"accounts": ({**ACCOUNT, "verdict": "exempt"},)}, "clean"),
         ({"accounts": (), "logs": {"mx1": LOG, "mx2": {"failed": True, "msg": "down"}}}, "unknown"),
         ({"accounts": (), "logs": {}}, "unknown"),
-        ({"accounts": (), "rep": reputation(listing("listed"))}, "findings"),
-        ({"accounts": (), "rep": reputation(listing("listed", "C"))}, "clean"),
-        ({"accounts": (), "rep": reputation(listing("timeout"))}, "unknown"),
-        ({"accounts": (), "rep": reputation(listing("unqualified"))}, "unknown"),
-        ({"accounts": (), "rep": reputation(listing("unqualified", "D"))}, "clean"),
-        ({"accounts": (), "rep": reputation(listing("listed"), listing("timeout"))}, "findings"),
+        ({"accounts": (), "rep": both(said(A))}, "findings"),
+        ({"accounts": (), "rep": both(said(A, "timeout"))}, "unknown"),
+        ({"accounts": (), "rep": both(said(A), said(B, "timeout"))}, "findings"),
+        ({"accounts": (), "rep": both(rejected=[{"host": "mx1", "subject": "10.0.0.1", "why": "w"}])}, "unknown"),
     ],
 )
 def test_status(options, status):
@@ -118,13 +112,24 @@ def test_status(options, status):
 
 
 def test_a_host_whose_addresses_were_not_asked_about_is_unknown():
-    one = {"addresses": reputation()["addresses"][:1], "lists": []}
-    done = finished(assessed(accounts=(), rep=one))
+    done = finished(assessed(accounts=(), rep=gathered(result(clean=[A])).document))
     assert (done["run"]["status"], [row["assessed"] for row in done["hosts"]]) == ("unknown", [True, False])
     assert "no sending_addresses" in done["open_points"][0]["what"]
-    done = finished(assessed(accounts=(), rep={"failed": True, "msg": "10.0.0.1 is not a public address"}))
+    done = finished(assessed(accounts=(), rep=gathered().document, failed="the catalogue x, line 3: zone is missing"))
     assert (done["run"]["status"], [row["assessed"] for row in done["hosts"]]) == ("unknown", [False, False])
-    assert "10.0.0.1 is not a public address" in done["open_points"][0]["what"]
+    assert "the catalogue x, line 3: zone is missing" in done["open_points"][0]["what"]
+    own = [{"host": "mx2", "subject": "10.0.0.1", "why": "10.0.0.1 is not a public address"}]
+    done = finished(assessed(accounts=(), rep=gathered(result(clean=[A]), rejected=own).document))
+    assert "mx2 could not be assessed: none of its addresses was asked about: 10.0.0.1 is not" in done["open_points"][0]["what"]
+
+
+def test_lists_that_fail_alike_are_one_point():
+    zones = ["one.test", "two.test", "three.test", "four.test"]
+    done = finished(
+        assessed(accounts=(), rep=gathered(*[result(unqualified=[A, B], hosts={B: ["mx2"]}, zone=zone) for zone in zones]).document)
+    )
+    (point,) = [point for point in done["open_points"] if "could not be believed" in point["what"]]
+    assert "one.test, two.test, three.test and 1 more lists could not be believed: w" in point["what"]
 
 
 def test_what_is_locked_and_what_is_left_to_a_person():
@@ -159,9 +164,7 @@ def test_a_run_has_a_plain_name(name):
 
 
 def test_the_page_escapes_what_strangers_wrote():
-    document = stages.contain(
-        assessed(rep=reputation(listing("listed"))), [USER], {"mx1": LOCKED, "mx2": {"failed": True, "msg": "<i>"}}, NOW
-    )
+    document = stages.contain(assessed(rep=both(said(A))), [USER], {"mx1": LOCKED, "mx2": {"failed": True, "msg": "<i>"}}, NOW)
     page = files.as_page(finished(document), TEMPLATE)
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
@@ -185,7 +188,7 @@ def test_findings_are_read_as_they_were_written(tmp_path):
         (None, "cannot be read"),
         ("{", "cannot be read"),
         ("[]", "holds no findings"),
-        (json.dumps({"schema_version": 2}), "are wrong at"),
+        (json.dumps({"schema_version": 1}), "are wrong at"),
     ],
 )
 def test_a_findings_file_that_is_none_is_named(tmp_path, text, words):
@@ -194,6 +197,17 @@ def test_a_findings_file_that_is_none_is_named(tmp_path, text, words):
         path.write_text(text)
     with pytest.raises(files.ReportError, match=words):
         files.load(str(path), SCHEMA)
+
+
+def test_observations_are_remembered_and_forgotten(tmp_path):
+    url = f"sqlite:///{tmp_path}/state/goodstanding.db"
+    assert not database.exists(url)
+    engine = database.open_store(url)
+    database.save_observations(engine, {(A, "zen", "127.0.0.2"): "s1", (A, "zen", "127.0.0.4"): "s1", (B, "zen", ""): "s2"}, set())
+    database.save_observations(engine, {(A, "zen", "127.0.0.4"): "s1"}, {(A, "zen")})
+    assert database.observations(engine) == {(A, "zen", "127.0.0.4"): "s1", (B, "zen", ""): "s2"}
+    database.save_observations(engine, {}, {(B, "zen"), ("nobody", "zen")})
+    assert database.observations(engine) == {(A, "zen", "127.0.0.4"): "s1"}
 
 
 def test_runs_are_stored_and_replaced(tmp_path):

@@ -7,16 +7,19 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
+import yaml
 from goodstanding_src.module_utils.goodstanding.maillog.parser import MailLog
 
 NOW = 1795500000.0
 USER = "mallory@alpha.test"
+REPLIES = yaml.safe_load((Path(__file__).resolve().parents[3] / "catalogue/provider_replies.yml").read_text(encoding="utf-8"))["replies"]
 
 
 def read(*messages: str, **options) -> dict:
-    log = MailLog(NOW + 3600, NOW - 3600, **options)
+    log = MailLog(NOW + 3600, NOW - 3600, replies=REPLIES, **options)
     for second, text in enumerate(messages):
         log.feed(f"2026-11-24T06:{second // 60:02}:{second % 60:02}+00:00 mx1 {text}\n")
     return log.result()
@@ -175,11 +178,12 @@ def test_dropped_lines_make_the_log_incomplete():
 
 
 def test_hostile_lines_take_linear_time():
-    log = MailLog(NOW + 3600, NOW - 3600)
+    log = MailLog(NOW + 3600, NOW - 3600, replies=REPLIES, addresses=["198.51.100.11", "2001:db8::25"])
     lines = [
         "2026-11-24T06:00:00+00:00 mx1 dovecot: auth: " + "(a,1.2.3.4," * 700,
         "2026-11-24T06:00:00+00:00 mx1 postfix/smtp[1]: AB12CD34EF: to=<" + ">, relay=, dsn=5.1.1, status=" * 280,
         "2026-11-24T06:00:00+00:00 mx1 dovecot: imap-login: " + "(auth failed" * 600 + " user=<" * 100,
+        bounce("AB12CD34EF", reply="550-5.7.1 blocked using 1.1.1.1 a::b gsmtp " * 150).join(("2026-11-24T06:00:00+00:00 mx1 ", "")),
     ]
     began = time.process_time()
     for raw in lines * 200:

@@ -1,0 +1,66 @@
+# Copyright: (c) 2026, the Good Standing developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The data files of the catalogue against their schemas, and what a schema cannot say."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+CATALOGUE = Path(__file__).resolve().parents[3] / "catalogue"
+
+
+def load(name: str) -> dict:
+    return yaml.safe_load((CATALOGUE / f"{name}.yml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", ["provider_replies", "retired_lists"])
+def test_a_file_keeps_to_its_schema_and_to_json(name):
+    schema = json.loads((CATALOGUE / f"{name}.schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    data = load(name)
+    errors = [f"{error.json_path}: {error.message}" for error in jsonschema.Draft202012Validator(schema).iter_errors(data)]
+    assert errors == []
+    assert json.loads(json.dumps(data)) == data  # a date without quotes is no text, and a module cannot take it
+
+
+@pytest.mark.parametrize("code", ["(a*)", "(a+)", "(a{1,})", "(a{3,}b)"])
+def test_the_schema_takes_no_unbounded_repetition(code):
+    schema = json.loads((CATALOGUE / "provider_replies.schema.json").read_text(encoding="utf-8"))
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"schema_version": 1, "replies": [{**load("provider_replies")["replies"][0], "code": code}]}, schema)
+
+
+def test_no_zone_is_retired_twice():
+    zones = Counter(zone for entry in load("retired_lists")["lists"] for zone in entry["zones"])
+    assert [zone for zone, count in zones.items() if count > 1] == []
+
+
+@pytest.mark.parametrize(
+    "zone",
+    ["dnsbl.sorbs.net", "*.dnsbl.sorbs.net", "*.ahbl.org", "ahbl.org", "cbl.abuseat.org", "swl.spamhaus.org", "*.invaluement.com"],
+)
+def test_what_must_be_retired_is(zone):
+    assert zone in {zone for entry in load("retired_lists")["lists"] for zone in entry["zones"]}
+
+
+def test_what_lives_is_not_retired():
+    retired = {zone for entry in load("retired_lists")["lists"] for zone in entry["zones"]}
+    live = {entry["zone"] for entry in load("blocklists")["lists"]}
+    parents = {f"*.{zone.split('.', number)[number]}" for zone in live for number in range(1, zone.count("."))}
+    assert live & retired == parents & retired == set()
+
+
+def test_every_reply_has_a_name_of_its_own_and_whole_sentences():
+    replies = load("provider_replies")["replies"]
+    assert len(replies) >= 40
+    assert len({entry["id"] for entry in replies}) == len(replies)
+    texts = [entry[key] for entry in replies for key in ("meaning", "repair")]
+    assert [text for text in texts if not text.endswith(".") or not (text[0].isupper() or text.startswith("iCloud"))] == []
