@@ -23,7 +23,7 @@ import struct
 import time
 import typing as t
 
-from .wire import TIMEOUT, Answer, TruncatedError, WireError, parse, query
+from .wire import QUERY, TIMEOUT, Answer, TruncatedError, WireError, parse, query
 
 #: What a run asks: a token that comes back with the answer, and the packed question. None ends the stream.
 Item = tuple[t.Any, bytes]
@@ -32,6 +32,7 @@ _PORT_LIFE = 2000
 _BURST = 16
 _MAX_WINDOW = 128
 _MIN_WINDOW = 16
+_HEAD, _TAIL = QUERY
 
 
 class ResolverError(Exception):
@@ -70,10 +71,13 @@ class Stream:
 
 
 class _Sent:
-    __slots__ = ("asked", "over_tcp", "stream", "token", "tries")
+    """A question that left by a port at a time; tries: for the how-manieth time."""
 
-    def __init__(self, stream: Stream, token: t.Any, asked: bytes) -> None:
-        self.stream, self.token, self.asked, self.tries, self.over_tcp = stream, token, asked, 0, False
+    __slots__ = ("asked", "at", "over_tcp", "port", "stream", "token", "tries")
+
+    def __init__(self, stream: Stream, token: t.Any, asked: bytes, port: _Port, at: float) -> None:
+        self.stream, self.token, self.asked, self.port, self.at = stream, token, asked, port, at
+        self.tries, self.over_tcp = 1, False
 
 
 class _Port:
@@ -96,7 +100,6 @@ class Engine:
 
     def __init__(self, resolver: str, port: int = 53, timeout: float = 3.0, tries: int = 2) -> None:
         self.resolver, self.port, self.timeout, self.tries = resolver, port, timeout, max(1, tries)
-        self.window = 64.0
         self.stats = {"questions": 0, "answers": 0, "retries": 0, "timeouts": 0, "tcp": 0, "garbage": 0}
         try:
             ipaddress.ip_address(resolver.partition("%")[0])  # getaddrinfo() takes 1.2.3 for one too
@@ -126,7 +129,11 @@ class _Run:
         stack.callback(self._close)
         self.ports = [self._open() for _ in range(_PORTS)]
         self.turn = 0
-        self.expiry: collections.deque[tuple[float, _Port, bytes, _Sent]] = collections.deque()
+        self.window = 64.0
+        self.old_ports: list[_Port] = []
+        # What was lost is looked for ten times in a timeout: there is never more under way than the window.
+        self.look_every = engine.timeout / 10
+        self.next_look = time.monotonic() + self.look_every
         self.under_way = 0
         self.waiting: list[tuple[float, int, Stream]] = []
         self.ready: collections.deque[Stream] = collections.deque()
@@ -156,7 +163,7 @@ class _Run:
                 break
             while self.waiting and self.waiting[0][0] <= now:
                 self.ready.append(heapq.heappop(self.waiting)[2])
-            while self.ready and self.under_way < self.engine.window:
+            while self.ready and self.under_way < self.window:
                 if not self._send(self.ready.popleft(), now):
                     break
             self._receive(self._pause(deadline))
@@ -164,13 +171,13 @@ class _Run:
         self._give_up()
 
     def _pause(self, deadline: float) -> float:
-        if (self.ready and self.under_way < self.engine.window) or not (self.under_way or self.waiting):
+        if (self.ready and self.under_way < self.window) or not (self.under_way or self.waiting):
             return 0.0
         nexts = [deadline]
         if self.waiting:
             nexts.append(self.waiting[0][0])
-        if self.expiry:
-            nexts.append(self.expiry[0][0])
+        if self.under_way:
+            nexts.append(self.next_look)
         return max(0.0, min(nexts) - time.monotonic())
 
     def _schedule(self, stream: Stream, now: float) -> None:
@@ -185,63 +192,92 @@ class _Run:
         if pace.free_at > now:  # another stream of the same operator was faster
             self._schedule(stream, now)
             return True
-        for _ in range(1 if pace.interval else _BURST):
-            if stream.again:
-                sent = stream.again.popleft()
-            else:
-                item = next(stream.items, None)
-                if item is None:
-                    stream.idle = True
-                    return True
-                stream.taken += 1
-                sent = _Sent(stream, item[0], item[1])
-            if pace.interval:
-                now = time.monotonic()
-                pace.free_at = now + pace.interval
-            if sent.over_tcp:
-                self._send_tcp(sent)
-            elif not self._send_udp(sent, now):
-                stream.again.appendleft(sent)
-                self.ready.appendleft(stream)
-                return False
-        self._schedule(stream, now)
-        return True
+        new = not stream.again
+        room = self._send_new(stream, 1 if pace.interval else _BURST, now) if new else self._resend(stream.again.popleft(), now)
+        if pace.interval and not stream.idle:
+            pace.free_at = time.monotonic() + pace.interval
+        if not room:
+            self.ready.appendleft(stream)
+        elif not stream.idle:
+            self._schedule(stream, now)
+        return room
 
-    def _send_udp(self, sent: _Sent, now: float) -> bool:
-        self.turn = (self.turn + 1) % _PORTS
-        port = self.ports[self.turn]
-        if port.sent >= _PORT_LIFE:
-            port.retired = True
-            self._retire(port)
-            port = self.ports[self.turn] = self._open()
-        number = self._number(port)
+    def _send_new(self, stream: Stream, count: int, now: float) -> bool:
+        port = self._port()
+        send, pending, numbers, sent = port.send, port.pending, self._numbers(), 0
+        room = True
+        for token, asked in itertools.islice(stream.items, count):
+            number = numbers.pop()
+            while number in pending:
+                number = numbers.pop()
+            question = _Sent(stream, token, asked, port, now)
+            sent += 1
+            try:
+                send(number + _HEAD + asked + _TAIL)
+            except (BlockingIOError, InterruptedError):
+                question.tries = 0
+                stream.again.append(question)
+                room = False
+                break
+            except ConnectionRefusedError:
+                pass  # nobody listens there, said of an earlier datagram: this one ends as a timeout
+            pending[number] = question
+        stream.taken += sent
+        stream.idle = room and sent < count
+        sent -= not room
+        port.sent += sent
+        self.under_way += sent
+        self.stats["questions"] += sent
+        return room
+
+    def _resend(self, question: _Sent, now: float) -> bool:
+        if question.over_tcp:
+            self._send_tcp(question)
+            return True
+        port = self._port()
+        if port is question.port:
+            port = self._port()
+        number = next(number for number in iter(self._numbers().pop, None) if number not in port.pending)
         try:
-            port.send(query(number, sent.asked))
+            port.send(query(number, question.asked))
         except (BlockingIOError, InterruptedError):
+            question.stream.again.appendleft(question)
             return False
         except ConnectionRefusedError:
-            pass  # nobody listens there, said of an earlier datagram: this one ends as a timeout
-        port.pending[number] = sent
+            pass
+        port.pending[number] = question
         port.sent += 1
-        sent.tries += 1
+        question.port, question.at = port, now
+        question.tries += 1
         self.under_way += 1
         self.stats["questions"] += 1
-        self.expiry.append((now + self.engine.timeout, port, number, sent))
         return True
 
-    def _number(self, port: _Port) -> bytes:
-        while True:
-            if not self.numbers:
-                random = os.urandom(4096)
-                self.numbers = [random[at : at + 2] for at in range(0, 4096, 2)]
-            number = self.numbers.pop()
-            if number not in port.pending:
-                return number
+    def _port(self) -> _Port:
+        self.turn = (self.turn + 1) % _PORTS
+        port = self.ports[self.turn]
+        return port if port.sent < _PORT_LIFE else self._renew(port)
+
+    def _numbers(self) -> list[bytes]:
+        """Return random IDs, many more than are wanted at once."""
+        if len(self.numbers) < 10 * _BURST:
+            random = os.urandom(4096)
+            self.numbers = [random[at : at + 2] for at in range(0, 4096, 2)]
+        return self.numbers
+
+    def _renew(self, port: _Port) -> _Port:
+        """Put a fresh port in the place of one that was used enough; the old one is heard until nothing of it is under way."""
+        port.retired = True
+        self.old_ports.append(port)
+        self._retire(port)
+        self.ports[self.ports.index(port)] = port = self._open()
+        return port
 
     def _retire(self, port: _Port) -> None:
         if port.retired and not port.pending and port.socket.fileno() >= 0:
             self.selector.unregister(port.socket)
             port.socket.close()
+            self.old_ports.remove(port)
 
     def _receive(self, pause: float) -> None:
         for key, _ in self.selector.select(pause):
@@ -251,7 +287,7 @@ class _Run:
                 self._receive_tcp()
                 continue
             port: _Port = key.data
-            take, pending = port.socket.recv, port.pending
+            take, pending, done, answers = port.socket.recv, port.pending, self.done, 0
             for _ in range(_MAX_WINDOW):
                 try:
                     data = take(4096)
@@ -259,39 +295,34 @@ class _Run:
                     break
                 except ConnectionRefusedError:
                     continue
-                sent = pending.get(data[:2])
+                sent = pending.pop(data[:2], None)
                 if sent is None:
                     self.stats["garbage"] += 1
                     continue
                 try:
                     answer = parse(data, sent.asked)
                 except TruncatedError:
-                    del pending[data[:2]]
                     self.under_way -= 1
                     sent.over_tcp = True
                     self._again(sent)
                     continue
                 except WireError:
                     # Not an answer: the true one may still come.
+                    pending[data[:2]] = sent
                     self.stats["garbage"] += 1
                     continue
-                del pending[data[:2]]
-                self._answered(sent, answer)
+                answers += 1
+                if sent.tries > 1:
+                    # The first try was lost: too much was under way.
+                    self.window = max(_MIN_WINDOW, self.window * 0.7)
+                done(sent.token, answer)
                 if not pending:
                     break  # what may still be there is no answer; it waits for the next turn
+            self.window = min(_MAX_WINDOW, self.window + answers * 0.2)
+            self.under_way -= answers
+            self.stats["answers"] += answers
             if port.retired:
                 self._retire(port)
-
-    def _answered(self, sent: _Sent, answer: Answer) -> None:
-        self.under_way -= 1
-        self.stats["answers"] += 1
-        engine = self.engine
-        if sent.tries > 1:
-            # The first try was lost: too much was under way.
-            engine.window = max(_MIN_WINDOW, engine.window * 0.7)
-        elif engine.window < _MAX_WINDOW:
-            engine.window += 0.2
-        self.done(sent.token, answer)
 
     def _again(self, sent: _Sent) -> None:
         sent.stream.again.append(sent)
@@ -300,18 +331,17 @@ class _Run:
             self._schedule(sent.stream, time.monotonic())
 
     def _expire(self) -> None:
-        now, expiry = time.monotonic(), self.expiry
-        while expiry:
-            end, port, number, sent = expiry[0]
-            waiting = port.pending.get(number) is sent
-            if waiting and end > now:
-                return
-            expiry.popleft()
-            if waiting:
+        now = time.monotonic()
+        if now < self.next_look:
+            return
+        self.next_look = now + self.look_every
+        sent_before = now - self.engine.timeout
+        for port in [*self.ports, *self.old_ports]:
+            for number, sent in [pair for pair in port.pending.items() if pair[1].at <= sent_before]:
                 del port.pending[number]
                 self.under_way -= 1
-                self._retire(port)
                 self._lost(sent)
+            self._retire(port)
 
     def _lost(self, sent: _Sent) -> None:
         if sent.tries < self.engine.tries:
@@ -363,7 +393,7 @@ class _Run:
 
     def _give_up(self) -> None:
         """Say of everything that was sent and not answered that it timed out."""
-        left = [sent for _, port, number, sent in self.expiry if port.pending.get(number) is sent]
+        left = [sent for port in [*self.ports, *self.old_ports] for sent in port.pending.values()]
         streams = {id(stream): stream for stream in [*self.ready, *(row[2] for row in self.waiting)]}
         left += [sent for stream in streams.values() for sent in stream.again]
         for sent in [*left, *self.tcp_open]:

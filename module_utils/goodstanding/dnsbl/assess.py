@@ -74,6 +74,7 @@ class _Part:
 
     def __init__(self, of: _List, kind: str, subjects: list[Subject]) -> None:
         self.of, self.family, self.subjects, self.zone = of, kind, subjects, of.zone
+        self.asked = question(of.packed)
         of.parts.append(self)
         self.why: str | None = None
         self.repair: str | None = None
@@ -81,6 +82,7 @@ class _Part:
         self.counts: dict[str, int] = {}
         self.soa: str | None = None
         self.absence = False
+        self.nothing: Answer | None = None
         self.qualified_at: float | None = None
         self.recalled = False
         self.fault: str | None = None
@@ -270,10 +272,12 @@ class _Run:
 
     def _answered(self, token: tuple[_Part, Subject], answer: Answer) -> None:
         part, subject = token
-        if answer.rcode == "NXDOMAIN" and answer.soa == part.soa and part.absence:
-            subject.clean.append(part.zone)
-            part.clean += 1
+        if answer is part.nothing or (answer.rcode == "NXDOMAIN" and answer.soa == part.soa and part.absence):
+            # Nearly every answer, and nearly always the same one.
+            part.nothing = answer
             part.of.timeouts = 0
+            part.clean += 1
+            subject.clean.append(part.zone)
             return
         meaning = interpret(answer, part.of.row, part.soa)
         counts = part.counts
@@ -439,9 +443,9 @@ def _questions(parts: list[_Part]) -> t.Iterator[Item]:
     most = max((len(part.subjects) for part in parts), default=0)
     for at in range(most):
         for part in parts:
-            if at < len(part.subjects) and part.why is None and time.monotonic() < part.of.until:
+            if part.why is None and at < len(part.subjects) and time.monotonic() < part.of.until:
                 subject = part.subjects[at]
-                yield (part, subject), question(subject.labels + part.of.packed)
+                yield (part, subject), subject.labels + part.asked
 
 
 def _subject(each: Subject) -> dict[str, t.Any]:

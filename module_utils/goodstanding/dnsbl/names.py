@@ -19,6 +19,9 @@ MAX_BLOCK = 65_536
 # RFC 5737 and RFC 3849: what a lab is built of
 DOCUMENTATION = [ipaddress.ip_network(net) for net in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")]
 
+_OCTETS = [bytes([len(str(octet))]) + str(octet).encode() for octet in range(256)]
+_NIBBLES = {f"{nibble:x}": b"\x01" + f"{nibble:x}".encode() for nibble in range(16)}
+
 
 class SubjectError(Exception):
     """What was to be asked about is no public address or name; the message names it."""
@@ -51,8 +54,7 @@ def _plain(address: Address) -> Address:
 
 
 def _public(address: Address, text: str, allow_documentation: bool) -> Address:
-    documentation = any(address in net for net in DOCUMENTATION if net.version == address.version)
-    if not address.is_global and not (allow_documentation and documentation):
+    if not address.is_global and not (allow_documentation and any(address in net for net in DOCUMENTATION)):
         raise SubjectError(f"{text} is not a public address: name the address that receivers see, behind NAT the one outside")
     return address
 
@@ -64,8 +66,9 @@ def family(address: Address) -> str:
 
 def labels(address: Address) -> bytes:
     """Return an address in wire form, without the root: its octets, or the nibbles of its whole length, reversed."""
-    parts = str(address).split(".") if address.version == 4 else list(f"{int(address):032x}")
-    return pack_name(".".join(reversed(parts)))[:-1]
+    if address.version == 4:
+        return b"".join([_OCTETS[octet] for octet in reversed(address.packed)])
+    return b"".join([_NIBBLES[nibble] for nibble in reversed(address.packed.hex())])
 
 
 def point_labels(text: str) -> bytes:

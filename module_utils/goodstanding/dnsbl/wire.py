@@ -22,6 +22,8 @@ _RCODES = ("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED")
 _ONE_QUESTION = struct.pack("!HHHHH", 0x0100, 1, 0, 0, 1)
 # RFC 6891: no options, 1232 octets, which no path fragments.
 _OPT = b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00"
+#: What stands before and after the question section in the message that asks, behind its ID.
+QUERY = (_ONE_QUESTION, _OPT)
 
 
 class WireError(Exception):
@@ -73,23 +75,24 @@ def query(number: bytes, asked: bytes) -> bytes:
     return number + _ONE_QUESTION + asked + _OPT
 
 
-_negatives: dict[tuple[bytes, bytes, bytes], Answer] = {}
+_negatives: dict[bytes, Answer] = {}
 
 
 def parse(data: bytes, asked: bytes) -> Answer:
     """Return the answer in a message; WireError where it is none, TruncatedError where it is not whole. The caller has matched the ID."""
     try:
         pos = 12 + len(asked)
-        if data[6:8] == b"\0\0" and data[12:pos] == asked and data[pos : pos + 1] >= b"\xc0":
-            # Nearly every answer: nothing there, and what follows the question was read before, octet for octet.
-            tail = (data[pos] & 0x3F) << 8 | data[pos + 1]
-            key = (data[2:12], data[pos:], asked[max(0, tail - 12) :])
-            known = _negatives.get(key)
-            if known is None:
-                known = _parse(data, asked)
-                if len(_negatives) < _MAX_REMEMBERED and 12 <= tail < pos - 4:
-                    _negatives[key] = known
-            return known
+        if data.startswith(asked, 12) and data[6:8] == b"\0\0" and data[pos : pos + 1] >= b"\xc0":
+            # Nearly every answer: nothing there, and from the zone's name on it was read before, octet for octet.
+            zone = (data[pos] & 0x3F) << 8 | data[pos + 1]
+            if 12 <= zone < pos - 4:
+                key = data[2:12] + data[zone:]
+                known = _negatives.get(key)
+                if known is None:
+                    known = _parse(data, asked)
+                    if len(_negatives) < _MAX_REMEMBERED:
+                        _negatives[key] = known
+                return known
         return _parse(data, asked)
     except (IndexError, struct.error) as exc:
         raise WireError("the message is cut short") from exc
