@@ -84,6 +84,21 @@ def test_bugs_of_the_peers(bug, zone, codes, outcome, words):
     assert words in "; ".join(meaning.meanings)
 
 
+@pytest.mark.parametrize(
+    ("bug", "answer", "outcome"),
+    [
+        ("check_rbl, csf, Mail-in-a-Box, Modoboa, dnsblchk: SERVFAIL is clean", Answer("SERVFAIL"), "servfail"),
+        ("check_rbl, Modoboa, dnsblchk: REFUSED is clean", Answer("REFUSED"), "refused_dns"),
+        ("check_rbl, rblwatch, Modoboa: a question that got no answer is clean", Answer("TIMEOUT"), "timeout"),
+        ("all of them: NXDOMAIN of a zone that is gone is clean", Answer("NXDOMAIN", soa="org."), "zone_gone"),
+        ("all of them: an empty answer whose address a resolver took away is clean", Answer("NOERROR"), "zone_gone"),
+        ("pydnsbl: an answer without records is an error", Answer("NOERROR", **INSIDE), "clean"),
+    ],
+)
+def test_bugs_of_the_peers_without_a_code(bug, answer, outcome):
+    assert interpret(answer, ZEN, "zen.spamhaus.org.").outcome == outcome, bug
+
+
 USUAL = {"block": "listed", "allow": "allowed", "score": "score", "informational": "listed"}
 
 

@@ -25,6 +25,11 @@ def test_an_address_is_asked_for_in_reverse(text, name):
     assert wire.unpack_name(names.labels(address) + b"\0") == name + "."
 
 
+def test_dnsbl_checkers_on_python_3_13_reverse_mapped_addresses_wrongly():
+    """pydnsbl and others split IPv6Address.exploded, which ends in a dotted quad there."""
+    assert b"." not in names.point_labels("::ffff:127.0.0.2")
+
+
 def test_a_test_point_that_is_mapped_is_asked_for_by_its_nibbles():
     assert wire.unpack_name(names.point_labels("::ffff:127.0.0.2") + b"\0") == "2.0.0.0.0.0.f.7.f.f.f.f" + ".0" * 20 + "."
 
