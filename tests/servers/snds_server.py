@@ -87,7 +87,7 @@ class Microsoft:
         self.bundle = str(cert)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(cert, key)
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self.server = _Server(("127.0.0.1", 0), _handler(self))
         self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         self.url = f"https://127.0.0.1:{self.server.server_port}"
         self.authority, self.api = f"{self.url}/consumers", f"{self.url}{BASE}"
@@ -164,6 +164,11 @@ class Microsoft:
             return status, "application/json; charset=utf-8", text
         status, text = self.links.get(path, (404, ""))
         return status, "text/html" if text.startswith("<") else "text/csv", text
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, *_: t.Any) -> None:
+        """Say nothing of a client that went away."""
 
 
 def _handler(of: Microsoft) -> type[http.server.BaseHTTPRequestHandler]:

@@ -20,7 +20,7 @@ Document = dict[str, t.Any]
 
 RUN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}\Z")
 #: What the sources say, in the words of observations.gather().
-SOURCES = ("addresses", "names", "observations", "lists", "resolvers", "suspected_faults", "left_out", "rejected")
+SOURCES = ("addresses", "names", "observations", "lists", "resolvers", "feeds", "suspected_faults", "left_out", "rejected")
 #: So many open points of one kind are written out; the tables hold all.
 MAX_POINTS = 50
 
@@ -278,6 +278,14 @@ def _source_points(document: Document, point: t.Callable[[str, str, str, str | N
     if len(listed) > MAX_POINTS:
         what = f"{len(listed) - MAX_POINTS} more listings are in the table of observations"
         point("warning", "postmaster", what, None, "Begin with the lists of tier A.")
+    judged = [row for row in document["observations"] if row["outcome"] == "score" and row["repair"]]
+    for row in judged[:MAX_POINTS]:
+        what = f"{row['list']} of {row['subject']}: {'; '.join(row['meanings'])}"
+        point("warning" if row["tier"] in WEIGHTY else "info", "postmaster", what, row["hosts"][0] if row["hosts"] else None, row["repair"])
+    for row in document["feeds"]:
+        if row["why"]:
+            severity = "info" if row["state"] in ("current", "no_data") else "warning"
+            point(severity, "administrator", f"{row['feed']}: {row['why']}", None, row["repair"] or "Nothing has to be done.")
     for row in document["suspected_faults"]:
         step = "Look at the resolver and at the list's own page, and run again: a second run that says the same is believed."
         point("warning", "administrator", f"a fault of resolver or list is suspected: {row['why']}", None, step)

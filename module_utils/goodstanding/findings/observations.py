@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
+from . import feeds
 from .times import iso
 
 Row = dict[str, t.Any]
@@ -61,14 +62,15 @@ def gather(
     share: float = 0.5,
     rest: float = 3600.0,
 ) -> Gathered:
-    """Return the table. reputation: what the role reputation found; logs: per host the result of mail_log_info; replies: entries of
-    provider_replies.yml by id; known: what the last runs saw; share: of the subjects of a list that may change at once; rest: seconds
-    for which a receiver must have taken an address's mail again, since its servers do not change their minds all at once."""
+    """Return the table. reputation: what the role reputation found (results, snds, complaints, senders, left_out, rejected); logs: per host
+    the result of mail_log_info; replies: entries of provider_replies.yml by id; known: what the last runs saw; share: of the subjects of a
+    list that may change at once; rest: seconds for which a receiver must have taken an address's mail again, since its servers do not
+    change their minds all at once."""
     table = _Table(known, now, rest)
     for result in reputation.get("results", []):
         table.lists(result)
-    for row in reputation.get("feeds", []):
-        table.add(row)
+    told = feeds.said(reputation, [text for kind, text in table.subjects if kind == "address"], replies)
+    table.feeds(told)
     for host, log in sorted(logs.items()):
         table.log(host, log, replies)
     faults = table.brake(share)
@@ -80,6 +82,7 @@ def gather(
             "observations": table.rows,
             "lists": table.failed,
             "resolvers": table.resolvers,
+            "feeds": told.feeds,
             "suspected_faults": faults,
             "left_out": reputation.get("left_out", []),
             "rejected": reputation.get("rejected", []),
@@ -128,6 +131,19 @@ class _Table:
         dates = [self.known.get((row["subject"], row["source"], code)) for code in row["codes"] or [""]]
         since = min([date for date in dates if date], default=iso(self.now)) if told else None
         self.rows.append({**row, "since": since, "new": told and not any(dates), "suspected": False})
+
+    def feeds(self, told: feeds.Said) -> None:
+        """Take in what the providers' feeds say. A block that was seen there goes on until the feed itself shows the address without it."""
+        for row in told.rows:
+            self.add({**row, "hosts": sorted(self.subject(row["subject"]).hosts)})
+        for address, source in told.clean:
+            self.subject(address).clean.add(source)
+        seen = {(row["subject"], row["source"]) for row in told.rows} | told.clean
+        for address, source, _ in self.known if told.feeds else ():
+            if source == feeds.SNDS_STATUS and (address, source) not in seen and ("address", address) in self.subjects:
+                subject = self.subject(address)
+                subject.unqualified.add(source)
+                subject.unknown = True
 
     def log(self, host: str, log: Row, replies: dict[str, Row]) -> None:
         """Take in what receivers said to a host: that they refuse one of its addresses is a listing in a list of their own."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+from goodstanding_src.module_utils.goodstanding.findings.feeds import MICROSOFT
 
 CATALOGUE = Path(__file__).resolve().parents[3] / "catalogue"
 
@@ -56,6 +57,12 @@ def test_what_lives_is_not_retired():
     live = {entry["zone"] for entry in load("blocklists")["lists"]}
     parents = {f"*.{zone.split('.', number)[number]}" for zone in live for number in range(1, zone.count("."))}
     assert live & retired == parents & retired == set()
+
+
+def test_the_reply_that_tells_where_microsoft_is_asked_is_there():
+    assert [row["ask"][:40] for row in load("provider_replies")["replies"] if row["id"] == MICROSOFT] == [
+        "https://support.microsoft.com/supportreq"
+    ]
 
 
 def test_every_reply_has_a_name_of_its_own_and_whole_sentences():

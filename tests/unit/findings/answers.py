@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from goodstanding_src.module_utils.goodstanding.findings import observations
+from goodstanding_src.module_utils.goodstanding.findings import feeds, observations
 
 NOW = 1795500000.0
 LIST = {"list": "ZEN", "zone": "zen.spamhaus.org", "kind": "block", "tier": "A"}
@@ -49,6 +49,7 @@ def result(
 
 
 def gathered(*results: dict, logs: dict | None = None, known: dict | None = None, **fields: t.Any) -> observations.Gathered:
-    replies = {"olc": {"meaning": "refused", "repair": "ask", "ask": "https://ask.test/"}}
+    entry = {"meaning": "refused", "repair": "ask", "ask": "https://ask.test/"}
+    replies = {"olc": entry, feeds.MICROSOFT: entry}
     reputation = {"results": list(results), "left_out": [], "rejected": [], **fields}
     return observations.gather(reputation, logs or {}, replies, known or {}, NOW)
