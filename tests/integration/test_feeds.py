@@ -43,9 +43,10 @@ def microsoft(tmp_path_factory):
         server.links[STATUS] = (200, f"{MX1},{MX1},Yes,Blocked due to user complaints or other evidence of spamming\r\n")
         json_row = {"ipAddress": MX2, "filterResult": "Yellow", "dataCommands": 400, "activityPeriod": f"{DAY.isoformat()}T00:00:00"}
         server.rest = {f"/data/{DAY.isoformat()}": (200, json.dumps({"value": [json_row]})), "/status/ip": (200, "[]")}
-        os.environ["REQUESTS_CA_BUNDLE"] = server.bundle
+        # Ansible shows what a module was called with: a secret must not stand there either.
+        os.environ.update(REQUESTS_CA_BUNDLE=server.bundle, ANSIBLE_INJECT_INVOCATION="true")
         yield server
-        del os.environ["REQUESTS_CA_BUNDLE"]
+        del os.environ["REQUESTS_CA_BUNDLE"], os.environ["ANSIBLE_INJECT_INVOCATION"]
 
 
 def made(days_ago: int) -> str:

@@ -196,8 +196,9 @@ def test_a_resolver_that_spamhaus_refuses_shows_none_of_its_lists_as_clean_and_s
     assert row["repair"].endswith(f"You ask from the address {RESOLVER}.")
 
 
-def test_buckets_hold_zen_is_asked_once_and_no_key_is_in_any_output(tmp_path):
+def test_buckets_hold_zen_is_asked_once_and_no_key_is_in_any_output(tmp_path, monkeypatch):
     """A resolver that writes down every question."""
+    monkeypatch.setenv("ANSIBLE_INJECT_INVOCATION", "true")
     zone = "several.fail.test"
     keyed = own("dq.fail.test", operator="Keyed", key="own", access="key")
     slow = own(zone, operator="Slow", limits={"per_second": 25})
