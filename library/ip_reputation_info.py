@@ -148,8 +148,8 @@ observations:
   returned: success
 lists:
   description: >-
-    Each list and family that was to be asked: list, zone, family, kind, tier, qualified, why not, repair, qualified_at, subjects, counts
-    of outcomes.
+    Each list and family that was to be asked: list, zone, family, kind, tier, qualified, why not, repair, qualified_at, subjects,
+    clean_ttl (seconds for which the resolver may repeat that something is clean), counts of outcomes.
   type: list
   elements: dict
   returned: success
@@ -163,6 +163,7 @@ stats:
   returned: success
 """
 
+import re
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -172,6 +173,7 @@ from ..module_utils.goodstanding.dnsbl.assess import Options, assess, subjects
 from ..module_utils.goodstanding.dnsbl.cache import Cache
 from ..module_utils.goodstanding.dnsbl.names import SubjectError, expand
 
+KEY = re.compile(r"[A-Za-z0-9_-]{4,63}(?:\.[A-Za-z0-9_-]{1,63}){0,3}\Z")
 LISTS_OF = {"type": "list", "elements": "dict"}
 
 
@@ -186,6 +188,9 @@ def ask(p: dict[str, t.Any], check_mode: bool) -> tuple[dict[str, t.Any], str | 
         egress_name=p["egress_name"],
     )  # fmt: skip
     keys = {name: str(key) for name, key in p["keys"].items()}
+    for name, key in keys.items():
+        if not KEY.match(key):
+            raise SubjectError(f"reputation_keys.{name} is no key: it is a part of a name, of letters, digits and hyphens")
     result = assess(engine, p["lists"], subjects(addresses, p["names"]), keys, cache, options)
     try:
         cache.save()

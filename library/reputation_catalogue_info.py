@@ -122,14 +122,18 @@ except ImportError:
 
 
 def plan(p: dict[str, t.Any]) -> dict[str, t.Any]:
-    """Return the module's result; CatalogueError where the catalogue or an override is wrong."""
+    """Return the module's result; CatalogueError where the catalogue is wrong. A host with a wrong override is rejected alone."""
     loaded = catalogue.load(p["catalogue"])
     batches: dict[str, dict[str, t.Any]] = {}
     skipped: dict[str, dict[str, t.Any]] = {}
     rejected: list[dict[str, str]] = []
     for host in p["hosts"]:
         layers = [(layer["variable"], layer["rows"]) for layer in host["overrides"]]
-        asked, left_out = catalogue.choose(loaded, layers, p["lists"], p["keys"])
+        try:
+            asked, left_out = catalogue.choose(loaded, layers, p["lists"], p["keys"])
+        except catalogue.CatalogueError as exc:
+            rejected.append({"host": host["host"], "subject": host["host"], "why": str(exc)})
+            continue
         skipped.update((row["zone"], row) for row in left_out)
         batch = batches.setdefault(json.dumps(asked, sort_keys=True), {"lists": asked, "hosts": [], "addresses": [], "names": []})
         batch["hosts"].append(host["host"])

@@ -142,6 +142,7 @@ class _Run:
         self.pool: concurrent.futures.ThreadPoolExecutor | None = None
         self.tcp_done: queue.SimpleQueue[tuple[_Sent, bytes | None]] = queue.SimpleQueue()
         self.tcp_open: set[_Sent] = set()
+        self.fault: OSError | None = None
 
     def _open(self) -> _Port:
         port = _Port(self.engine.peer, self.engine.family)
@@ -169,6 +170,8 @@ class _Run:
             self._receive(self._pause(deadline))
             self._expire()
         self._give_up()
+        if self.fault and not self.stats["answers"] and not isinstance(self.fault, ConnectionRefusedError):
+            raise self.fault
 
     def _pause(self, deadline: float) -> float:
         if (self.ready and self.under_way < self.window) or not (self.under_way or self.waiting):
@@ -219,8 +222,8 @@ class _Run:
                 stream.again.append(question)
                 room = False
                 break
-            except ConnectionRefusedError:
-                pass  # nobody listens there, said of an earlier datagram: this one ends as a timeout
+            except OSError as exc:
+                self.fault = exc  # nobody listens there (said of an earlier datagram), or no room: this one ends as a timeout
             pending[number] = question
         stream.taken += sent
         stream.idle = room and sent < count
@@ -243,8 +246,8 @@ class _Run:
         except (BlockingIOError, InterruptedError):
             question.stream.again.appendleft(question)
             return False
-        except ConnectionRefusedError:
-            pass
+        except OSError as exc:
+            self.fault = exc
         port.pending[number] = question
         port.sent += 1
         question.port, question.at = port, now
@@ -293,7 +296,8 @@ class _Run:
                     data = take(4096)
                 except (BlockingIOError, InterruptedError):
                     break
-                except ConnectionRefusedError:
+                except OSError as exc:
+                    self.fault = exc
                     continue
                 sent = pending.pop(data[:2], None)
                 if sent is None:

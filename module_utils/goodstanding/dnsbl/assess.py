@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import secrets
 import time
 import typing as t
 
@@ -83,6 +84,7 @@ class _Part:
         self.soa: str | None = None
         self.absence = False
         self.nothing: Answer | None = None
+        self.clean_ttl: int | None = None
         self.qualified_at: float | None = None
         self.recalled = False
         self.fault: str | None = None
@@ -172,7 +174,8 @@ class _Run:
             self._doubt_what_was_remembered()
             self._ask_reasons()
         for part in self.parts:
-            if part.fault is None and not part.recalled and part.why is None and part.soa:
+            by_cname = any(answer.target for answer in part.answers.values())  # its name may hold a key of the resolver's
+            if part.fault is None and not part.recalled and part.why is None and part.soa and not by_cname:
                 self.cache.remember(part.memory, self._hide(part.soa), part.absence)
 
     def _test_the_resolver(self) -> None:
@@ -246,11 +249,15 @@ class _Run:
                 part.repair += f" You ask from the address {self.egress}."
 
     def _limit_of_the_day(self) -> None:
+        planned: dict[str, int] = {}
         for each in self.lists:
             most = each.row.get("limits", {}).get("per_day")
             operator = each.row["operator"]
             needed = sum(len(part.subjects) for part in each.parts)
-            if most and self.options.paced and self.cache.count(operator) + needed > most:
+            before = self.cache.count(operator) + planned.get(operator, 0)
+            if not most or not self.options.paced or before + needed <= most:
+                planned[operator] = planned.get(operator, 0) + needed
+            else:
                 each.close(
                     f"its limit of {most} questions a day would be passed ({needed} more are needed)",
                     "Ask again tomorrow, about fewer addresses, or agree a larger volume with the operator.",
@@ -272,14 +279,18 @@ class _Run:
 
     def _answered(self, token: tuple[_Part, Subject], answer: Answer) -> None:
         part, subject = token
-        if answer is part.nothing or (answer.rcode == "NXDOMAIN" and answer.soa == part.soa and part.absence):
+        if answer is part.nothing or (answer.rcode == "NXDOMAIN" and answer.soa == part.soa and part.absence and not answer.addresses):
             # Nearly every answer, and nearly always the same one.
-            part.nothing = answer
+            if answer is not part.nothing:
+                part.nothing = answer
+                part.clean_ttl = max(part.clean_ttl or 0, answer.ttl or 0)
             part.of.timeouts = 0
             part.clean += 1
             subject.clean.append(part.zone)
             return
         meaning = interpret(answer, part.of.row, part.soa)
+        if meaning.outcome == "clean":
+            part.clean_ttl = max(part.clean_ttl or 0, answer.ttl or 0)
         counts = part.counts
         counts[meaning.outcome] = counts.get(meaning.outcome, 0) + 1
         if meaning.outcome == "clean":
@@ -294,8 +305,9 @@ class _Run:
             part.of.close(f"{MAX_TIMEOUTS} questions in a row got no answer", "Run again later; it was asked no more in this run.")
 
     def _doubt_what_was_remembered(self) -> None:
-        """A list that was not tested in this run and lists something is tested now: a listing is never believed on memory alone."""
-        doubtful = list({id(o.part): o.part for o in self.observations if o.part.recalled and o.meaning.outcome in _LISTED}.values())
+        """A list that was not tested in this run and says something is tested now: no word is believed on memory alone."""
+        told = (*_LISTED, "allowed", "score")
+        doubtful = list({id(o.part): o.part for o in self.observations if o.part.recalled and o.meaning.outcome in told}.values())
         if not doubtful:
             return
         self._qualify(doubtful, recall=False)
@@ -311,7 +323,10 @@ class _Run:
 
     def _ask_reasons(self) -> None:
         items: dict[str, list[Item]] = {}
-        told = [(at, each) for at, each in enumerate(self.observations) if each.meaning.outcome in (*_LISTED, "refused")]
+        told = [(at, each) for at, each in enumerate(self.observations) if each.meaning.outcome in _LISTED]
+        # Of a list that refuses, one answer says why.
+        refused = {id(each.part.of): (at, each) for at, each in enumerate(self.observations) if each.meaning.outcome == "refused"}
+        told += refused.values()
         for at, each in told[:MAX_TEXTS]:
             packed = question(each.subject.labels + each.part.of.packed, TXT)
             items.setdefault(each.part.of.row["operator"], []).append((at, packed))
@@ -339,7 +354,7 @@ class _Run:
         return f"{part.zone}/{part.family}/{hashlib.sha256(row.encode()).hexdigest()[:24]}"
 
     def _hide(self, text: str) -> str:
-        for key in self.keys.values():
+        for key in filter(None, self.keys.values()):
             text = re.sub(re.escape(key), KEY_MARK, text, flags=re.IGNORECASE)
         return text
 
@@ -418,6 +433,7 @@ class _Run:
             "repair": self._hide(repair) if repair else None,
             "qualified_at": part.qualified_at,
             "subjects": len(part.subjects),
+            "clean_ttl": part.clean_ttl,
             "counts": {**part.counts, **({"clean": part.clean + part.counts.get("clean", 0)} if part.clean else {})},
         }
 
@@ -441,10 +457,12 @@ def _groups(wanted: dict[tuple[str, str], Subject]) -> dict[tuple[str, bool], li
 def _questions(parts: list[_Part]) -> t.Iterator[Item]:
     """The questions to one operator, the lists in turn; nothing more of a list that is closed or out of time."""
     most = max((len(part.subjects) for part in parts), default=0)
+    # Where the time is short, each run leaves out others.
+    starts = [secrets.randbelow(max(1, len(part.subjects))) for part in parts]
     for at in range(most):
-        for part in parts:
+        for part, start in zip(parts, starts):
             if part.why is None and at < len(part.subjects) and time.monotonic() < part.of.until:
-                subject = part.subjects[at]
+                subject = part.subjects[(at + start) % len(part.subjects)]
                 yield (part, subject), subject.labels + part.asked
 
 

@@ -129,7 +129,12 @@ def choose(
 def _zone(where: str, row: t.Any, catalogue: Catalogue) -> str:
     if not isinstance(row, dict) or not isinstance(row.get("zone"), str):
         raise CatalogueError(f"{where} has no zone: each row is a mapping that names the zone of its list")
-    zone: str = row["zone"]
+    zone: str = row["zone"].strip().rstrip(".").lower()
+    row["zone"] = zone
+    keyed = next((each for each in catalogue.lists if each.get("key") and zone.endswith("." + each["zone"])), None)
+    if keyed:
+        # The zone itself is not shown: what stands before it is the key.
+        raise CatalogueError(f"{where} names a zone below {keyed['zone']}: give the key in reputation_keys.{keyed['key']} instead")
     reason = retirement(zone, catalogue.retired)
     if reason:
         raise CatalogueError(f"{where} names {zone}, which is retired: {reason}. Take it out of the inventory")

@@ -37,7 +37,7 @@ def parse(text: str) -> str:
             name = idna.encode(name, uts46=True).decode("ascii")
         except idna.IDNAError as exc:
             raise SubjectError(f"{text[:100]!r} is no domain name ({exc}): {advice}") from None
-    if len(name) > 150 or not _ASCII.match(name):
+    if len(name) > 150 or not _ASCII.match(name) or name.rpartition(".")[2].isdigit():
         raise SubjectError(f"{text[:100]!r} is no domain name: {advice}, without a scheme, a port or a user")
     return name
 

@@ -11,7 +11,7 @@ from .wire import Answer
 
 BLOCK, ALLOW, SCORE, INFORMATIONAL = "block", "allow", "score", "informational"
 #: What an answer can mean, the gravest first where one answer holds several codes.
-_GRAVITY = ("listed", "listed_unknown_code", "allowed", "score")
+_GRAVITY = ("listed", "listed_unknown_code", "allowed", "score", "unqualified")
 _BY_KIND = {BLOCK: "listed", ALLOW: "allowed", SCORE: "score", INFORMATIONAL: "listed"}
 _BY_WORD = {"listed": "listed", "allowed": "allowed", "neutral": "score"}
 
@@ -34,10 +34,12 @@ def interpret(answer: Answer, row: dict[str, t.Any], soa: str | None) -> Meaning
         return TIMED_OUT
     if answer.rcode == "SERVFAIL":
         return SERVFAIL
+    if answer.rcode == "NXDOMAIN" and answer.addresses:
+        return Meaning("hijacked", answer.addresses, ("the answer says that the name does not exist, and gives it an address",))
     if answer.rcode == "NXDOMAIN" or (answer.rcode == "NOERROR" and not answer.addresses):
         if soa is not None and answer.soa == soa:
             return CLEAN
-        return Meaning("zone_gone", meanings=(f"the answer comes from {answer.soa or 'no zone at all'}, not from {soa or row['zone']}",))
+        return Meaning("zone_gone", meanings=(f"the answer comes from {origin(answer)}, not from the zone of {row['zone']}",))
     if answer.rcode != "NOERROR":
         return Meaning("refused_dns", meanings=(f"the resolver answered {answer.rcode}",))
     codes = tuple(sorted(answer.addresses, key=octets))
@@ -50,6 +52,11 @@ def interpret(answer: Answer, row: dict[str, t.Any], soa: str | None) -> Meaning
     outcome = min((outcome for outcome, _, _ in read), key=_GRAVITY.index)
     scopes = [scope for each, _, scope in read if each == outcome]
     return Meaning(outcome, codes, tuple(text for _, text, _ in read), "address" if "address" in scopes else scopes[0])
+
+
+def origin(answer: Answer) -> str:
+    """Return the zone that an answer comes from, as it may be shown: a CNAME of the resolver may lead to a name with a key in it."""
+    return "where a CNAME leads" if answer.target else answer.soa or "no zone at all"
 
 
 def octets(code: str) -> tuple[int, ...]:
@@ -80,7 +87,9 @@ def _read(code: str, row: dict[str, t.Any]) -> tuple[str, str, str]:
     text = _bits(code, row) or _trust(code, row) or _score(code, row) or row.get("any_code")
     if text:
         return usual if "score" not in row else "score", text, "address"
-    return "listed_unknown_code", f"the list's meaning of {code} is not known", "address"
+    # An unknown word of a list of good senders is no listing.
+    unknown = "listed_unknown_code" if usual == "listed" else "unqualified"
+    return unknown, f"the list's meaning of {code} is not known", "address"
 
 
 def _bits(code: str, row: dict[str, t.Any]) -> str | None:
@@ -101,4 +110,5 @@ def _trust(code: str, row: dict[str, t.Any]) -> str | None:
 
 def _score(code: str, row: dict[str, t.Any]) -> str | None:
     net = row.get("score", {}).get("net")
-    return f"{octets(code)[3]} ({row['score']['text']})" if net and code.rpartition(".")[0] == net.rpartition(".")[0] else None
+    inside = net and code.rpartition(".")[0] == net.rpartition(".")[0] and octets(code)[3] <= 100
+    return f"{octets(code)[3]} ({row['score']['text']})" if inside else None

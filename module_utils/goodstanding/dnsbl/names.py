@@ -19,6 +19,9 @@ MAX_BLOCK = 65_536
 # RFC 5737 and RFC 3849: what a lab is built of
 DOCUMENTATION = [ipaddress.ip_network(net) for net in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")]
 
+# RFC 6052: an IPv4 address behind a translator
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
 _OCTETS = [bytes([len(str(octet))]) + str(octet).encode() for octet in range(256)]
 _NIBBLES = {f"{nibble:x}": b"\x01" + f"{nibble:x}".encode() for nibble in range(16)}
 
@@ -54,7 +57,8 @@ def _plain(address: Address) -> Address:
 
 
 def _public(address: Address, text: str, allow_documentation: bool) -> Address:
-    if not address.is_global and not (allow_documentation and any(address in net for net in DOCUMENTATION)):
+    public = address.is_global and not address.is_multicast and not (address.version == 6 and address in NAT64)
+    if not public and not (allow_documentation and any(address in net for net in DOCUMENTATION)):
         raise SubjectError(f"{text} is not a public address: name the address that receivers see, behind NAT the one outside")
     return address
 

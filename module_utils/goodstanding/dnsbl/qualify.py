@@ -12,7 +12,7 @@ import ipaddress
 import secrets
 import typing as t
 
-from .interpret import Meaning, interpret
+from .interpret import Meaning, interpret, origin
 from .names import point_labels
 from .wire import Answer
 
@@ -102,6 +102,8 @@ def _owner(absent: Answer, zone: str) -> str | None:
         return None
     # A key before the zone may be a part of the owner.
     inside = f".{zone}.".endswith("." + owner) or owner.endswith(f".{zone}.")
+    # A resolver may lead a public zone to its keyed one by a CNAME.
+    inside = inside or (absent.target is not None and f".{absent.target}".endswith("." + owner))
     return owner if inside else None
 
 
@@ -133,7 +135,7 @@ def _silent(row: dict[str, t.Any], answers: dict[str, Answer], meant: dict[str, 
     if positive and positive.rcode == "NOERROR" and not positive.addresses and positive.soa is None:
         return Verdict(f"its positive test point exists and has no address: {FILTERED}", UNFILTER, "filtered")
     if answers["soa"].rcode == "NXDOMAIN" or soa is None:
-        why = f"its zone is gone: the answer comes from {answers.get('negative', answers['wildcard']).soa or 'no zone at all'}"
+        why = f"its zone is gone: the answer comes from {origin(answers.get('negative', answers['wildcard']))}"
         return Verdict(why, f"Switch {row['zone']} off with reputation_overrides.", "other")
     return None
 

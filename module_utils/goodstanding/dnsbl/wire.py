@@ -16,6 +16,7 @@ A, SOA, TXT = 1, 6, 16
 _CNAME, _IN = 5, 1
 _MAX_RECORDS = 200
 _MAX_REMEMBERED = 10_000
+_MAX_POINTERS = 16
 _HEADER = struct.Struct("!HHHHHH")
 _RECORD = struct.Struct("!HHIH")
 _RCODES = ("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED")
@@ -36,13 +37,15 @@ class TruncatedError(Exception):
 
 class Answer(t.NamedTuple):
     """What came back. rcode: NOERROR, NXDOMAIN, SERVFAIL, REFUSED ..., or TIMEOUT; soa: owner of the SOA of the answer or, for a name that
-    does not exist, of the authority section, in lower case with a final dot; ttl in seconds (RFC 2308 section 5 for negative answers)."""
+    does not exist, of the authority section, in lower case with a final dot; ttl in seconds (RFC 2308 section 5 for negative answers);
+    target: where a CNAME led, written like soa."""
 
     rcode: str
     addresses: tuple[str, ...] = ()
     ttl: int | None = None
     soa: str | None = None
     texts: tuple[str, ...] = ()
+    target: str | None = None
 
 
 TIMEOUT = Answer("TIMEOUT")
@@ -148,19 +151,21 @@ def _whole(data: bytes, asked: bytes, rcode: int, answers: int, authorities: int
             if not found and not texts:
                 ttls.append(min(ttl, minimum))
     word = _RCODES[rcode] if rcode < len(_RCODES) else f"RCODE{rcode}"
-    return Answer(word, tuple(sorted(found)), min(ttls, default=None), soa, tuple(sorted(texts)))
+    target = unpack_name(name) if name != asked[:-4] else None
+    return Answer(word, tuple(sorted(found)), min(ttls, default=None), soa, tuple(sorted(texts)), target)
 
 
 def _name(data: bytes, pos: int) -> tuple[bytes, int]:
     """Return a name in lower case and the position after it; each pointer must lead further back, so that none can loop."""
-    parts, total, end, limit = [], 0, 0, pos
+    parts, total, end, limit, pointers = [], 0, 0, pos, 0
     while True:
         length = data[pos]
         if length >= 0xC0:
             end = end or pos + 2
             pos = (length & 0x3F) << 8 | data[pos + 1]
-            if pos >= limit:
-                raise WireError("a name's pointer leads forward")
+            pointers += 1
+            if pos >= limit or pointers > _MAX_POINTERS:
+                raise WireError("a name's pointer leads forward, or on and on")
             limit = pos
         elif length > 63:
             raise WireError("a label is of an unknown kind")

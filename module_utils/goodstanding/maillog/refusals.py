@@ -15,6 +15,8 @@ import typing as t
 
 #: What is longer is cut; the words that mark a reply come early.
 MAX_REPLY = 2000
+#: So long is the code that the store takes.
+MAX_CODE = 64
 
 #: What an entry may be about for it to tell of the sender's reputation.
 REPUTATION = frozenset(("address", "domain", "rate"))
@@ -90,7 +92,7 @@ class Replies:
                 return entry, "-"
             found = pattern.search(text)
             if found:
-                return entry, found[1] or "-"
+                return entry, (found[1] or "-")[:MAX_CODE]
         return None
 
 

@@ -39,6 +39,17 @@ def test_the_schema_takes_no_unbounded_repetition(code):
         jsonschema.validate({"schema_version": 1, "replies": [{**load("provider_replies")["replies"][0], "code": code}]}, schema)
 
 
+def test_each_fact_of_a_list_has_a_source_and_a_date():
+    data = load("blocklists")
+    of_all = {fact for source in data["sources"] for fact in source["facts"]}
+    for row in data["lists"]:
+        named = {fact for source in row["sources"] for fact in source["facts"]}
+        known = named | (of_all - ({"access"} if row["access"] != "free" else set()))
+        said = any(row.get(name) for name in ("codes", "bits", "score", "category_trust", "any_code"))
+        needed = {"tier", "access", "delisting", *(name for name in ("refusals", "test", "limits", "latency") if name in row)}
+        assert needed | ({"codes"} if said else set()) <= known, row["zone"]
+
+
 def test_no_zone_is_retired_twice():
     zones = Counter(zone for entry in load("retired_lists")["lists"] for zone in entry["zones"])
     assert [zone for zone, count in zones.items() if count > 1] == []

@@ -43,6 +43,8 @@ INSIDE = {"soa": "zen.spamhaus.org."}
         (Answer("REFUSED"), "refused_dns", ()),
         (Answer("NOTIMP"), "refused_dns", ()),
         (Answer("TIMEOUT"), "timeout", ()),
+        # A name that does not exist and has an address: nobody's honest answer.
+        (Answer("NXDOMAIN", ("127.0.0.4",), **INSIDE), "hijacked", ("127.0.0.4",)),
     ],
 )
 def test_an_answer_is_never_just_yes_or_no(answer, outcome, codes):
@@ -76,6 +78,9 @@ def test_without_a_zone_that_was_shown_nothing_is_clean():
         ("DomainDetective: an answer outside 127/8 is a listing", "bl.spamcop.net", ("199.59.243.228",), "hijacked", "parked"),
         ("a bitmask is taken for a code", "multi.surbl.org", ("127.0.0.24",), "listed", ", "),
         ("a score is taken for a listing", "score.senderscore.com", ("127.0.4.71",), "score", "71"),
+        ("a score above 100 is a score", "score.senderscore.com", ("127.0.4.255",), "unqualified", "not known"),
+        ("an unknown word of an allowlist is a listing", "list.dnswl.org", ("127.0.16.2",), "unqualified", "not known"),
+        ("any word of an allowlist is good", "dnswl.spfbl.net", ("127.0.0.9",), "unqualified", "not known"),
     ],
 )  # fmt: skip
 def test_bugs_of_the_peers(bug, zone, codes, outcome, words):
@@ -134,7 +139,8 @@ def test_everything_that_an_entry_says_is_used(zone):
         for trust, level in row["category_trust"]["trusts"].items():
             assert read(f"127.0.{category}.{trust}").meanings == (f"{text}, {level}",)
     unknown = read("127.0.77.78")
-    assert unknown.outcome == (USUAL[row["kind"]] if "any_code" in row else "listed_unknown_code")
+    of_nobody = "unqualified" if row["kind"] in ("allow", "score") else "listed_unknown_code"
+    assert unknown.outcome == (USUAL[row["kind"]] if "any_code" in row else of_nobody)
     for family in row["answers_for"]:
         names = {kind: unpack_name(name + b"\0") for kind, name in qualify.probes(row, family).items()}
         points = row["test"][family]

@@ -41,12 +41,15 @@ SOA = ("list.test.", 300, "IN", "SOA", "ns.list.test. h.list.test. 1 600 300 864
         # By way of a CNAME, in either order; the smallest TTL counts.
         (
             message(0, (("c.test.", 9, "IN", "A", "127.0.0.2"), (NAME, 60, "IN", "CNAME", "c.test."))),
-            wire.Answer("NOERROR", ("127.0.0.2",), 9),
+            wire.Answer("NOERROR", ("127.0.0.2",), 9, target="c.test."),
         ),
         # Records of other names, and other types, are nobody's answer.
         (message(0, (("evil.test.", 60, "IN", "A", "127.0.0.2"), (NAME, 60, "IN", "AAAA", "::1"))), wire.Answer("NOERROR")),
         # A CNAME that leads to itself ends.
-        (message(0, ((NAME, 60, "IN", "CNAME", "x.test."), ("x.test.", 60, "IN", "CNAME", NAME))), wire.Answer("NOERROR", ttl=60)),
+        (
+            message(0, ((NAME, 60, "IN", "CNAME", "x.test."), ("x.test.", 60, "IN", "CNAME", NAME))),
+            wire.Answer("NOERROR", ttl=60, target="x.test."),
+        ),
     ],
 )
 def test_what_is_read(made, expected):
