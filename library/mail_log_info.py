@@ -49,6 +49,13 @@ options:
     type: list
     elements: str
     default: []
+  watch:
+    description:
+      - Domains whose servers refused this host in earlier runs; the time at which each last took its mail is returned in C(taken), since
+        only that ends a refusal that the log does not show any more.
+    type: list
+    elements: str
+    default: []
 notes:
   - What an account did before it was reinstated (C(/var/lib/goodstanding/reinstated.json)) is not counted.
 attributes:
@@ -148,9 +155,18 @@ refusals:
         When a domain that refused the address so took mail from it again since, in seconds since 1970; null where it did not, or where the
         host has other addresses that may have sent it.
       type: float
+    domains:
+      description: Domains of recipients that were refused so, at most 20.
+      type: list
+      elements: str
     sample:
       description: The first such line of the log, from C(dsn=) on, at most 400 characters. Strangers wrote a part of it.
       type: str
+taken:
+  description: Of O(watch), per C(address) of this host and C(domain) the C(time) (seconds since 1970) at which it last took mail.
+  type: list
+  elements: dict
+  returned: success
 """
 
 import time
@@ -175,6 +191,7 @@ def run(params: dict[str, t.Any], now: float) -> dict[str, t.Any]:
         utc_offset=time.localtime(now).tm_gmtoff,
         replies=params["replies"],
         addresses=params["addresses"],
+        watch=params["watch"],
     )
     try:
         log.forgive(load_state("reinstated.json"))
@@ -196,6 +213,7 @@ def main() -> None:
             "accepted_since": {"type": "dict", "default": {}},
             "replies": {"type": "list", "elements": "dict", "default": []},
             "addresses": {"type": "list", "elements": "str", "default": []},
+            "watch": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )

@@ -124,6 +124,11 @@ to_lock:
   type: list
   elements: str
   returned: success
+watch:
+  description: Domains that refused mail in earlier runs, for M(mail_log_info); at most 500.
+  type: list
+  elements: str
+  returned: success
 locked_at:
   description: Per host and account since when a lock is in force, in seconds since 1970.
   type: dict
@@ -150,11 +155,15 @@ except ImportError:
     IMPORT_ERROR = traceback.format_exc()
 
 
+#: So many domains that refused mail in earlier runs are looked for in the logs.
+MAX_WATCHED = 500
+
+
 def store(p: dict[str, t.Any], check_mode: bool) -> t.Any:
     """Return the database, or None where there is none; check mode makes none."""
-    if not p["state_url"] or (check_mode and not database.exists(p["state_url"])):
+    if not p["state_url"]:
         return None
-    return database.open_store(p["state_url"])
+    return database.open_existing(p["state_url"]) if check_mode else database.open_store(p["state_url"])
 
 
 def weigh(p: dict[str, t.Any], findings: dict[str, t.Any], engine: t.Any, check_mode: bool, now: float) -> dict[str, t.Any]:
@@ -163,9 +172,11 @@ def weigh(p: dict[str, t.Any], findings: dict[str, t.Any], engine: t.Any, check_
         return findings
     entries = catalogue.read(pathlib.Path(p["replies"]))[0]["replies"] if p["replies"] else []
     known = database.observations(engine) if engine is not None else {}
-    gathered = gather(p["reputation"], p["logs"], {row["id"]: row for row in entries}, known, now, p["brake_share"], p["refusal_rest"])
+    refused = database.refused_domains(engine) if engine is not None else {}
+    named = {row["id"]: row for row in entries}
+    gathered = gather(p["reputation"], p["logs"], named, known, now, p["brake_share"], p["refusal_rest"], refused)
     if engine is not None and not check_mode:
-        database.save_observations(engine, gathered.seen, gathered.cleared)
+        database.save_observations(engine, gathered.seen, gathered.cleared, gathered.refused)
     return stages.reputation(findings, gathered.document, p["reputation"].get("msg"))
 
 
@@ -223,8 +234,9 @@ def main() -> None:
     try:
         now = time.time()
         findings = step(p, module.check_mode, now)
+        engine = store(p, module.check_mode)
+        refused = database.refused_domains(engine) if engine is not None else {}
         if p["stage"] not in ("start", "load"):
-            engine = store(p, module.check_mode)
             findings = weigh(p, findings, engine, module.check_mode, now)
             findings = stages.conclude(findings, p["never"], p["max_locks"])
             files.validate(findings, p["schema"])
@@ -234,7 +246,10 @@ def main() -> None:
     except (stages.DocumentError, files.ReportError, database.StoreError, catalogue.CatalogueError, OSError) as exc:
         module.fail_json(msg=str(exc))
     wanted = stages.to_lock(findings, p["never"], p["max_locks"])[0] if findings["run"]["mode"] == "lock" else []
-    module.exit_json(changed=False, findings=findings, path=p["path"], to_lock=wanted, locked_at=stages.locked_at(findings))
+    watch = sorted({domain for domains in refused.values() for domain in domains})[:MAX_WATCHED]
+    module.exit_json(
+        changed=False, findings=findings, path=p["path"], to_lock=wanted, locked_at=stages.locked_at(findings), watch=watch
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -110,9 +110,10 @@ except ImportError:
 
 def run(p: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
     """Return changed, authorized and url."""
-    if check_mode and not database.exists(p["state_url"]):
+    engine = database.open_existing(p["state_url"]) if check_mode else database.open_store(p["state_url"])
+    if engine is None:
         return {"changed": p["state"] == "present", "authorized": False, "url": None}
-    sealed = Sealed(database.open_store(p["state_url"]), p["passphrase"])
+    sealed = Sealed(engine, p["passphrase"])
     entry = f"snds {p['account']}"
     if p["state"] == "absent":
         there = sealed.has(entry)

@@ -206,7 +206,9 @@ def collect(p: dict[str, t.Any], check_mode: bool) -> Collected:
     with_api = {row["name"] for row in p["accounts"] if row["api"]}
     if with_api and not (p["state_url"] and p["passphrase"]):
         raise ValueError("api: true needs state_url and passphrase: the token is kept there, encrypted")
-    engine = database.open_store(p["state_url"]) if p["state_url"] and not (check_mode and not database.exists(p["state_url"])) else None
+    engine = None
+    if p["state_url"]:
+        engine = database.open_existing(p["state_url"]) if check_mode else database.open_store(p["state_url"])
     known = links.load(engine) if engine is not None else {}
     learned = {}
     collected = Collected()

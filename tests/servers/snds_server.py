@@ -69,10 +69,12 @@ def _encoded(data: dict[str, t.Any]) -> str:
 
 
 class Microsoft:
-    """lifetime: seconds of an access token; links: path and query to (status, text); data, status: what REST answers by path."""
+    """lifetime: seconds of an access token; drip: seconds before each octet of an answer; links: path and query to (status, text); rest:
+    what the REST interface answers, by path."""
 
     def __init__(self, folder: Path, lifetime: int = 3600) -> None:
         self.lifetime = lifetime
+        self.drip = 0.0
         self.links: dict[str, tuple[int, str]] = {}
         self.rest: dict[str, tuple[int, str]] = {}
         self.asked: list[tuple[str, str]] = []
@@ -197,7 +199,11 @@ def _handler(of: Microsoft) -> type[http.server.BaseHTTPRequestHandler]:
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
-            self.wfile.write(data)
+            for at in range(len(data)) if of.drip else ():
+                time.sleep(of.drip)
+                self.wfile.write(data[at : at + 1])
+            if not of.drip:
+                self.wfile.write(data)
 
         def log_message(self, *_: t.Any) -> None:
             pass

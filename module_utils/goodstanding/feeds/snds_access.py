@@ -10,6 +10,7 @@ a link is a key.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import time
@@ -19,6 +20,7 @@ import warnings
 
 import msal
 import requests
+import urllib3
 
 from ..store.sealed import Sealed
 from . import snds
@@ -30,6 +32,12 @@ CLIENT_ID = "a53a6cc1-a1cd-46f7-a4aa-281cdabec33c"
 REDIRECT = "http://localhost"
 MAX_BYTES = 32 << 20
 MAX_REDIRECTS = 5
+
+
+#: What only a person can mend (RFC 6749 section 5.2, and Microsoft's own).
+_REFUSALS = frozenset(
+    ("invalid_grant", "interaction_required", "consent_required", "login_required", "unauthorized_client", "invalid_client")
+)
 
 
 class AccessError(Exception):
@@ -51,20 +59,26 @@ class Http:
     def get(self, url: str, token: str | None = None) -> tuple[int, str]:
         """Return status and text; AccessError where none came. A token goes to this URL only, never after a redirect."""
         headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"} if token else {}
+        answer = self.ask("GET", url, headers=headers, allow_redirects=token is None)
+        return answer.status_code, answer.content.decode("utf-8-sig", "replace")
+
+    def ask(self, method: str, url: str, **options: t.Any) -> requests.Response:
+        """Return an answer whose content was read whole, within timeout seconds and MAX_BYTES."""
         end = time.monotonic() + self.timeout
         data = b""
         try:
-            with self.session.get(url, headers=headers, timeout=self.timeout, stream=True, allow_redirects=token is None) as answer:
-                for piece in answer.iter_content(1 << 16):
+            with self.session.request(method, url, timeout=self.timeout, stream=True, **options) as answer:
+                # iter_content() waits for a whole piece, however slowly it comes.
+                while piece := answer.raw.read1(1 << 16, decode_content=True):
                     data += piece
                     if len(data) > MAX_BYTES or time.monotonic() > end:
                         raise AccessError("the answer is too large or too slow", "Run again later.")
-                return answer.status_code, data.decode("utf-8-sig", "replace")
-        except (requests.RequestException, ValueError) as exc:
+                answer._content = data  # what the library itself fills in where it is not streamed
+                return answer
+        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as exc:
             # The text of the exception holds the URL.
-            raise AccessError(
-                f"it could not be fetched: {type(exc).__name__}", "See whether this machine may reach it (proxy, firewall)."
-            ) from None
+            why = f"it could not be fetched: {type(exc).__name__}"
+            raise AccessError(why, "See whether this machine may reach it (proxy, firewall).") from None
 
 
 def from_link(http: Http, url: str, day: datetime.date | None) -> str | None:
@@ -127,12 +141,17 @@ class Api:
             accounts = app.get_accounts()
             if not accounts:
                 raise _unauthorized("no token is stored for it")
-            result = app.acquire_token_silent_with_error([scope()], account=accounts[0], force_refresh=force) or {}
-            if cache.has_state_changed:
-                writer.write(cache.serialize())
-        if "access_token" not in result:
+            try:
+                with _microsoft():
+                    result = app.acquire_token_silent_with_error([scope()], account=accounts[0], force_refresh=force) or {}
+            finally:
+                if cache.has_state_changed:
+                    writer.write(cache.serialize())
+        if "access_token" in result:
+            return str(result["access_token"])
+        if result.get("error") in _REFUSALS:
             raise _unauthorized(f"Microsoft does not renew the token ({_error(result)})")
-        return str(result["access_token"])
+        raise AccessError(f"Microsoft does not renew the token now ({_error(result)})", "Run again later.")
 
     def _cached(self) -> str:
         """Return the stored access token while it is valid: a refresh token that is used must be stored anew."""
@@ -157,27 +176,34 @@ def scope() -> str:
 
 
 def application(http: Http, authority: str, cache: msal.SerializableTokenCache | None = None) -> msal.PublicClientApplication:
-    try:
+    with _microsoft():
         return msal.PublicClientApplication(
             CLIENT_ID, authority=authority, http_client=_Client(http), token_cache=cache, instance_discovery=False
         )
-    except (requests.RequestException, ValueError) as exc:
-        raise AccessError(
-            f"{urllib.parse.urlsplit(authority).hostname} cannot be asked ({type(exc).__name__})", "Run again later."
-        ) from None
+
+
+@contextlib.contextmanager
+def _microsoft() -> t.Iterator[None]:
+    """Whatever Microsoft's library makes of an answer that it did not expect is one failure, and its text is not shown."""
+    try:
+        yield
+    except AccessError:
+        raise
+    except Exception as exc:
+        raise AccessError(f"Microsoft's sign-in service did not answer as it should ({type(exc).__name__})", "Run again later.") from None
 
 
 class _Client:
-    """What msal wants of an HTTP client, within our timeout."""
+    """What msal wants of an HTTP client, within our bounds."""
 
     def __init__(self, http: Http) -> None:
         self.http = http
 
     def get(self, url: str, params: t.Any = None, headers: t.Any = None, **_: t.Any) -> requests.Response:
-        return self.http.session.get(url, params=params, headers=headers, timeout=self.http.timeout)
+        return self.http.ask("GET", url, params=params, headers=headers)
 
     def post(self, url: str, params: t.Any = None, data: t.Any = None, headers: t.Any = None, **_: t.Any) -> requests.Response:
-        return self.http.session.post(url, params=params, data=data, headers=headers, timeout=self.http.timeout)
+        return self.http.ask("POST", url, params=params, data=data, headers=headers)
 
     def close(self) -> None:
         self.http.session.close()
@@ -207,7 +233,9 @@ def complete(http: Http, sealed: Sealed, account: str, authority: str, redirecte
         begun.write(None)  # a code works once
         try:
             result = app.acquire_token_by_auth_code_flow(json.loads(text), answer)
-        except (requests.RequestException, ValueError) as exc:
+        except AccessError:
+            raise
+        except Exception as exc:
             raise AccessError(
                 f"the sign-in could not be completed ({type(exc).__name__})", "Run it anew; a code lives one minute.", "unauthorized"
             ) from None

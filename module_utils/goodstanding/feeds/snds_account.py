@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+import os
 import typing as t
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from . import snds
 from .snds_access import MAX_BYTES, AccessError, Api, Http, from_link
 
 RENEW = f"Make a new link under automated data access, and put it into the inventory: {snds.PORTAL}"
+#: A file that is older says nothing of today.
+FILE_DAYS = 7
 Parser = t.Callable[[str], snds.Parsed]
 
 
@@ -43,7 +46,7 @@ class Collected:
         repair = None
         try:
             parsed, state, why = ask()
-            repair = RENEW if state == "expired" or (why and source.endswith("link")) else None
+            repair = RENEW if why and source.endswith("link") else "Download it anew." if state == "expired" else None
         except AccessError as exc:
             state, why, repair = exc.state, exc.why, exc.repair
         except StoreError as exc:
@@ -87,7 +90,7 @@ def read(
             learned[source] = link.known
     for source, path, parse in (("data", enrolment.data_file, snds.parse_data), ("status", enrolment.status_file, snds.parse_status)):
         if path:
-            into.take(enrolment.name, f"{source} file", functools.partial(_from_file, path, parse))
+            into.take(enrolment.name, f"{source} file", functools.partial(_from_file, path, parse, today))
     return learned
 
 
@@ -133,16 +136,25 @@ def read_api(into: Collected, account: str, api: Api, today: datetime.date, days
     into.take(account, "status api", status)
 
 
-def _from_file(path: str, parse: Parser) -> tuple[list[snds.Parsed], str, None]:
-    return [parse(_text(path))], "current", None
+def _from_file(path: str, parse: Parser, today: datetime.date) -> tuple[list[snds.Parsed], str, str | None]:
+    """Return a file's rows; nothing of one that says what was, not what is: its data ends, or it was written, FILE_DAYS ago or longer."""
+    text, written = _text(path)
+    parsed = parse(text)
+    newest = max(_days(parsed, today), default=written)
+    age = (today - newest).days
+    if age > FILE_DAYS:
+        return [], "expired", f"the file {path} is of {newest.isoformat()}, {age} days ago"
+    return [parsed], "current", None
 
 
-def _text(path: str) -> str:
+def _text(path: str) -> tuple[str, datetime.date]:
+    """Return a file's text, and the day on which it was written."""
     try:
         with Path(path).open("rb") as file:
+            written = datetime.datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, datetime.timezone.utc).date()
             data = file.read(MAX_BYTES + 1)
     except OSError as exc:
         raise AccessError(f"the file {path} cannot be read ({exc.strerror})", "Put the file there, or name another.") from exc
     if len(data) > MAX_BYTES:
         raise AccessError(f"the file {path} is larger than {MAX_BYTES} bytes", "Give a file as SNDS offers it.")
-    return data.decode("utf-8-sig", "replace")
+    return data.decode("utf-8-sig", "replace"), written

@@ -71,7 +71,11 @@ def _snds(result: Row, fleet: frozenset[str], replies: dict[str, Row]) -> tuple[
     rows = [_judged(row) for row in snds.newest(result["addresses"]) if row["address"] in fleet]
     abnormal = list(_abnormal(result["ranges"], fleet, replies))
     # Who is not in the status feed is well there, if the account is known to cover the address: its data shows it.
-    telling = {each["account"] for each in result["sources"] if each["source"].startswith("status") and each["state"] == "current"}
+    telling = {
+        each["account"]
+        for each in result["sources"]
+        if each["source"].startswith("status") and each["state"] == "current" and not each["bad_rows"]
+    }
     covered = {row["address"] for row in result["addresses"] if row["account"] in telling} & fleet
     return rows + abnormal, {(address, SNDS_STATUS) for address in covered - {row["subject"] for row in abnormal}}, feeds
 

@@ -18,6 +18,9 @@ Row = dict[str, t.Any]
 #: (subject, source, code) and since when it is so.
 Known = dict[tuple[str, str, str], str]
 
+#: (address, source) and the domains that refused it, each with when last (epoch).
+Refused = dict[tuple[str, str], dict[str, float]]
+
 #: Lists of these tiers are weighed by receivers: a listing there is a finding, an answer that is missing there is unknown.
 WEIGHTY = ("A", "B")
 LISTED = ("listed", "listed_unknown_code")
@@ -27,11 +30,12 @@ BRAKE_MINIMUM = 4
 
 
 class Gathered(t.NamedTuple):
-    """document: the parts of a run's document; seen, cleared: what the store is to remember and to forget, as (subject, source[, code])."""
+    """document: the parts of a run's document; seen, cleared, refused: what the store is to remember and to forget."""
 
     document: dict[str, list[Row]]
     seen: Known
     cleared: set[tuple[str, str]]
+    refused: Refused
 
 
 class _Subject:
@@ -61,18 +65,20 @@ def gather(
     now: float,
     share: float = 0.5,
     rest: float = 3600.0,
+    refused: Refused | None = None,
 ) -> Gathered:
     """Return the table. reputation: what the role reputation found (results, snds, complaints, senders, left_out, rejected); logs: per host
     the result of mail_log_info; replies: entries of provider_replies.yml by id; known: what the last runs saw; share: of the subjects of a
     list that may change at once; rest: seconds for which a receiver must have taken an address's mail again, since its servers do not
-    change their minds all at once."""
-    table = _Table(known, now, rest)
+    change their minds all at once; refused: which domains refused an address in earlier runs."""
+    table = _Table(known, now, rest, refused or {})
     for result in reputation.get("results", []):
         table.lists(result)
     told = feeds.said(reputation, [text for kind, text in table.subjects if kind == "address"], replies)
     table.feeds(told)
     for host, log in sorted(logs.items()):
         table.log(host, log, replies)
+    table.wait()
     faults = table.brake(share)
     table.judge()
     return Gathered(
@@ -88,18 +94,21 @@ def gather(
             "rejected": reputation.get("rejected", []),
         },
         {(row["subject"], row["source"], code): row["since"] for row in table.rows if row["since"] for code in row["codes"] or [""]},
-        table.cleared(all("accounts" in log and log["complete"] for log in logs.values())),
+        table.cleared(),
+        table.refuses,
     )
 
 
 class _Table:
-    def __init__(self, known: Known, now: float, rest: float) -> None:
-        self.known, self.now, self.rest = known, now, rest
+    def __init__(self, known: Known, now: float, rest: float, refused: Refused) -> None:
+        self.known, self.now, self.rest, self.refused = known, now, rest, refused
+        self.refuses: Refused = {}
         self.rows: list[Row] = []
         self.subjects: dict[tuple[str, str], _Subject] = {}
         self.failed: list[Row] = []
         self.resolvers: list[Row] = []
         self.asked: dict[tuple[str, str], int] = {}
+        self.awaited: set[str] = set()
 
     def subject(self, text: str, family: str | None = None) -> _Subject:
         kind = "name" if family == "domain" else "address"
@@ -138,15 +147,39 @@ class _Table:
             self.add({**row, "hosts": sorted(self.subject(row["subject"]).hosts)})
         for address, source in told.clean:
             self.subject(address).clean.add(source)
-        seen = {(row["subject"], row["source"]) for row in told.rows} | told.clean
-        for address, source, _ in self.known if told.feeds else ():
-            if source == feeds.SNDS_STATUS and (address, source) not in seen and ("address", address) in self.subjects:
-                subject = self.subject(address)
+        self.awaited.update([feeds.SNDS_STATUS] if told.feeds else [])
+
+    def wait(self) -> None:
+        """What a receiver or its feed said before goes on until it says otherwise itself; its silence makes the address unknown."""
+        told = {(row["subject"], row["source"]) for row in self.rows}
+        for address, source, _ in self.known:
+            subject = self.subjects.get(("address", address))
+            if subject is None or (address, source) in told or source in subject.clean:
+                continue
+            if source in self.awaited or source.startswith("log:"):
                 subject.unqualified.add(source)
                 subject.unknown = True
+                if source.startswith("log:"):
+                    self._silent(address, source)
+
+    def _silent(self, address: str, source: str) -> None:
+        provider = source.partition(":")[2]
+        domains = sorted(self.refused.get((address, source), {}))
+        self.failed.append(
+            {
+                "list": f"{provider}, in the logs", "zone": source, "family": f"ipv{ipaddress.ip_address(address).version}",
+                "kind": "block", "tier": "A",
+                "resolver": "the logs", "why": f"it refused {address}, and no log shows that it took its mail again",
+                "repair": f"Where nobody writes to it anyway, send a message to {domains[0] if domains else 'it'} from that address.",
+            }
+        )  # fmt: skip
 
     def log(self, host: str, log: Row, replies: dict[str, Row]) -> None:
         """Take in what receivers said to a host: that they refuse one of its addresses is a listing in a list of their own."""
+        for row in log.get("taken", []):
+            for (address, source), domains in self.refused.items():
+                if address == row["address"] and row["domain"] in domains and row["time"] - max(domains.values()) >= self.rest:
+                    self.subject(address).clean.add(source)
         for refusal in log.get("refusals", []):
             entry, address = replies.get(refusal["id"]), refusal["address"]
             if entry is None or address is None:
@@ -157,6 +190,8 @@ class _Table:
             if refusal["accepted"] is not None and refusal["accepted"] - refusal["last"] >= self.rest:
                 subject.clean.add(source)
                 continue
+            domains = self.refuses.setdefault((address, source), {})
+            domains.update({domain: max(refusal["last"], domains.get(domain, 0.0)) for domain in refusal["domains"]})
             about_address = refusal["about"] == "address"
             self.add(
                 {
@@ -213,10 +248,9 @@ class _Table:
         for row in self.rows:
             del row["new"]
 
-    def cleared(self, logs_whole: bool) -> set[tuple[str, str]]:
+    def cleared(self) -> set[tuple[str, str]]:
         """What may be forgotten: only an answer can end a listing, silence cannot."""
         now = {(row["subject"], row["source"]) for row in self.rows}
         told = {(row["subject"], row["source"]) for row in self.rows if row["since"]}
         clean = {(each.text, source) for each in self.subjects.values() for source in each.clean - each.unqualified}
-        silent = {(subject, source) for subject, source, _ in self.known if source.startswith("log:") and logs_whole}
-        return (clean | silent) - now | told
+        return clean - now | told

@@ -22,6 +22,7 @@ MAX_ACCOUNTS = 20_000
 MAX_GAPS = 20
 MAX_REFUSALS = 10_000
 MAX_ROWS = 200
+MAX_DOMAINS = 20
 
 _POSTFIX = re.compile(r"[\w.-]+(?:/[\w.-]+)*/(\w+)\Z")
 _QUEUE_ID = re.compile(r"([0-9A-F]{5,20}|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,30}): ")
@@ -45,6 +46,7 @@ class _Refusal:
         self.about, self.first, self.last, self.sample = about, first, first, sample
         self.count = 0
         self.accepted: float | None = None
+        self.domains: set[str] = set()
 
 
 class _Message(t.NamedTuple):
@@ -79,8 +81,10 @@ class MailLog:
         utc_offset: int = 0,
         replies: t.Sequence[t.Mapping[str, t.Any]] = (),
         addresses: t.Sequence[str] = (),
+        watch: t.Iterable[str] = (),
     ) -> None:
-        """replies: entries of catalogue/provider_replies.yml; addresses: what this host sends from. RepliesError where one is unusable."""
+        """replies: entries of catalogue/provider_replies.yml; addresses: what this host sends from; watch: domains that refused it in the
+        past. RepliesError where an entry or address is unusable."""
         self.now, self.since, self.utc_offset = now, since, utc_offset
         self.replies, self.senders = Replies(replies), Senders(addresses)
         self.accepted_since = {normalise(name): float(time) for name, time in (accepted_since or {}).items()}
@@ -89,6 +93,8 @@ class MailLog:
         self.open: dict[str, _Message] = {}
         self.refusals: dict[tuple[str, str, str, str], _Refusal] = {}
         self.refused_by: dict[tuple[str, str], dict[int, _Refusal]] = {}
+        self.watch = frozenset(domain.lower() for domain in watch)
+        self.taken: dict[tuple[str, str], float] = {}
         self.gaps: list[str] = []
         self.lines = self.unparsed = 0
         self.first: float | None = None
@@ -210,7 +216,7 @@ class MailLog:
         what = {"sent": "sent", "deferred": "deferred"}.get(status[2], "bounced")
         account = self._of(queue_id, what)
         if what == "sent":
-            if daemon == "smtp" and self.refused_by:
+            if daemon == "smtp" and (self.refused_by or self.watch):
                 self._taken(rest[: status.start()], line)
             return
         if account and what == "bounced" and status[1].startswith("5.1."):
@@ -242,6 +248,8 @@ class MailLog:
             row = self.refusals[key] = _Refusal(entry["about"], line.time, sample)
         row.count += 1
         row.last = line.time
+        if len(row.domains) < MAX_DOMAINS:
+            row.domains.add(_domain(before))
         if address and len(self.refused_by) < MAX_REFUSALS:
             self.refused_by.setdefault((address, _domain(before)), {})[id(row)] = row
         about: str = entry["about"]
@@ -249,8 +257,11 @@ class MailLog:
 
     def _taken(self, before: str, line: Line) -> None:
         """Note that a receiver that refused an address took mail from it again; only where that address is the only one it can be."""
-        for row in self.refused_by.get((self.senders.find("", _relay(before)) or "", _domain(before)), {}).values():
+        address, domain = self.senders.find("", _relay(before)) or "", _domain(before)
+        for row in self.refused_by.get((address, domain), {}).values():
             row.accepted = line.time
+        if address and domain in self.watch:
+            self.taken[address, domain] = line.time
 
     def _smtpd_without_id(self, line: Line, raw: str) -> None:
         if line.message.startswith("NOQUEUE: reject: "):
@@ -318,8 +329,10 @@ class MailLog:
                     "first": row.first,
                     "last": row.last,
                     "accepted": row.accepted if row.accepted is not None and row.accepted > row.last else None,
+                    "domains": sorted(row.domains),
                     "sample": row.sample,
                 }
                 for (address, provider, identity, code), row in refusals
             ],
+            "taken": [{"address": address, "domain": domain, "time": time} for (address, domain), time in sorted(self.taken.items())],
         }

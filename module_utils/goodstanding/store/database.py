@@ -58,6 +58,16 @@ OBSERVATIONS = sa.Table(
 )
 
 
+REFUSED = sa.Table(
+    "refused_domains",
+    METADATA,
+    sa.Column("subject", sa.String(255), primary_key=True),
+    sa.Column("source", sa.String(255), primary_key=True),
+    sa.Column("domain", sa.String(255), primary_key=True),
+    sa.Column("last", sa.Float, nullable=False),
+)
+
+
 class StoreError(Exception):
     """The database cannot be used; the message names it without its password."""
 
@@ -80,13 +90,16 @@ def open_store(url: str) -> sa.Engine:
         raise StoreError(f"the store {parsed.render_as_string(hide_password=True)} cannot be opened: {_reason(exc)}") from None
 
 
-def exists(url: str) -> bool:
-    """Return whether there is a database to open: an SQLite file would be made by opening it."""
+def open_existing(url: str) -> sa.Engine | None:
+    """Return the database as it is, for check mode: nothing is made in it. None where it is not there, or lacks a table."""
     try:
         parsed = sa.make_url(url)
-    except sa.exc.ArgumentError:
-        return True  # open_store() says what is wrong
-    return parsed.get_backend_name() != "sqlite" or bool(parsed.database and Path(parsed.database).exists())
+        if parsed.get_backend_name() == "sqlite" and not (parsed.database and Path(parsed.database).exists()):
+            return None
+        engine = sa.create_engine(parsed)
+        return engine if set(METADATA.tables) <= set(sa.inspect(engine).get_table_names()) else None
+    except (sa.exc.SQLAlchemyError, ImportError):
+        return open_store(url)  # says what is wrong
 
 
 def _reason(exc: BaseException) -> str:
@@ -102,8 +115,24 @@ def observations(engine: sa.Engine) -> dict[tuple[str, str, str], str]:
     return {(row.subject, row.source, row.code): row.since for row in rows}
 
 
-def save_observations(engine: sa.Engine, seen: dict[tuple[str, str, str], str], cleared: set[tuple[str, str]]) -> None:
-    """Forget what ended (subject, source) and remember what is there, in one transaction; what neither names stays as it is."""
+def refused_domains(engine: sa.Engine) -> dict[tuple[str, str], dict[str, float]]:
+    """Return for each (address, source) that refuses it the domains that did, and when last (epoch)."""
+    with engine.connect() as connection:
+        rows = connection.execute(sa.select(REFUSED)).all()
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    for row in rows:
+        found.setdefault((row.subject, row.source), {})[row.domain] = row.last
+    return found
+
+
+def save_observations(
+    engine: sa.Engine,
+    seen: dict[tuple[str, str, str], str],
+    cleared: set[tuple[str, str]],
+    refused: dict[tuple[str, str], dict[str, float]],
+) -> None:
+    """Forget what ended (subject, source) and remember what is there, in one transaction; what neither names stays as it is. refused: as
+    refused_domains() returns it, of those that refuse now."""
     table = OBSERVATIONS.c
     ended = [{"gone_subject": subject, "gone_source": source} for subject, source in sorted(cleared)]
     rows = [{"subject": subject, "source": source, "code": code, "since": since} for (subject, source, code), since in seen.items()]
@@ -112,8 +141,23 @@ def save_observations(engine: sa.Engine, seen: dict[tuple[str, str, str], str], 
         with engine.begin() as connection:
             if ended:
                 connection.execute(gone, ended)
+                over = sa.delete(REFUSED).where(
+                    REFUSED.c.subject == sa.bindparam("gone_subject"), REFUSED.c.source == sa.bindparam("gone_source")
+                )
+                # A listing that goes on is written anew below; the domains of one that is over are not.
+                present = {(subject, source) for subject, source, _ in seen}
+                past = [row for row in ended if (row["gone_subject"], row["gone_source"]) not in present]
+                if past:
+                    connection.execute(over, past)
             if rows:
                 connection.execute(sa.insert(OBSERVATIONS), rows)
+            for (subject, source), domains in sorted(refused.items()):
+                own = sa.and_(REFUSED.c.subject == subject, REFUSED.c.source == source, REFUSED.c.domain.in_(sorted(domains)))
+                connection.execute(sa.delete(REFUSED).where(own))
+                connection.execute(
+                    sa.insert(REFUSED),
+                    [{"subject": subject, "source": source, "domain": domain, "last": last} for domain, last in sorted(domains.items())],
+                )
     except sa.exc.SQLAlchemyError as exc:
         raise StoreError(f"the observations cannot be stored: {_reason(exc)}") from None
 

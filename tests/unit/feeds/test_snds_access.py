@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import concurrent.futures
 import datetime
+import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -148,6 +150,17 @@ def test_files_are_read_and_a_missing_one_is_named(tmp_path):
     assert found.addresses[0]["account"] == "fleet"
 
 
+def test_an_old_file_says_nothing_of_today(tmp_path):
+    (tmp_path / "data.csv").write_text(PORTAL_HEADER + PORTAL_ROW.format(day=TODAY - datetime.timedelta(9), **FIGURES))
+    (tmp_path / "status.csv").write_text("198.51.100.11,198.51.100.11,Yes,x\n")
+    old = datetime.datetime(2026, 11, 1, tzinfo=datetime.timezone.utc).timestamp()
+    os.utime(tmp_path / "status.csv", (old, old))
+    found, _ = collect(Enrolment("fleet", data_file=str(tmp_path / "data.csv"), status_file=str(tmp_path / "status.csv")))
+    assert state(found) == {"data file": "expired", "status file": "expired"}
+    assert (found.addresses, found.ranges) == ([], [])
+    assert "9 days ago" in found.sources[0]["why"]
+
+
 def test_one_sources_trouble_hides_no_other(microsoft, tmp_path):
     url = serve(microsoft, f"/snds/data.aspx?key={KEY}", 2)
     found = Collected()
@@ -221,6 +234,44 @@ def test_two_runs_renew_a_rotating_token_and_lose_none(tmp_path, monkeypatch):
             assert list(pool.map(run, range(8))) == [["current", "current"]] * 8
         assert (server.refreshed, server.reused) == (8, 0)
         assert run(0) == ["current", "current"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ((503, {"error": "temporarily_unavailable"}), "failed"),
+        ((400, {"error": "temporarily_unavailable"}), "failed"),
+        ((200, ["no object"]), "failed"),
+        ((200, "text"), "failed"),
+        ((400, {"error": "interaction_required"}), "unauthorized"),
+    ],
+)
+def test_what_the_sign_in_service_answers_hides_no_other_source(microsoft, tmp_path, monkeypatch, answer, expected):
+    sealed = store(tmp_path)
+    sign_in(microsoft, sealed)
+    before = sealed.read("snds fleet")
+    microsoft.access.clear()
+    monkeypatch.setattr(microsoft, "token", lambda form, origin: answer)
+    found = Collected()
+    read_api(found, "fleet", api(microsoft, sealed), TODAY, 1)
+    read(found, Enrolment("other", serve(microsoft, f"/snds/data.aspx?key={KEY}", 2)), snds_access.Http(5), {}, TODAY, 2)
+    assert [row["state"] for row in found.sources] == [expected, expected, "current"]
+    monkeypatch.undo()
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", microsoft.bundle)
+    microsoft.rest = {"/data/2026-11-24": (200, REST_DATA), "/status/ip": (200, "[]")}
+    assert before
+    read_api(found, "fleet", api(microsoft, sealed), TODAY, 1)
+    assert found.sources[-1]["state"] == "current", "the token was to survive"
+
+
+def test_an_answer_that_drips_is_given_up_in_time(microsoft):
+    microsoft.drip = 0.3
+    microsoft.links["/slow"] = (200, "x" * 60)
+    began = time.monotonic()
+    found = Collected()
+    read(found, Enrolment("fleet", f"{microsoft.url}/slow"), snds_access.Http(1), {}, TODAY, 1)
+    assert "too slow" in found.sources[0]["why"]
+    assert time.monotonic() - began < 5
 
 
 def test_check_mode_uses_a_token_and_never_renews_one(microsoft, tmp_path):

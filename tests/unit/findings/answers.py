@@ -51,5 +51,6 @@ def result(
 def gathered(*results: dict, logs: dict | None = None, known: dict | None = None, **fields: t.Any) -> observations.Gathered:
     entry = {"meaning": "refused", "repair": "ask", "ask": "https://ask.test/"}
     replies = {"olc": entry, feeds.MICROSOFT: entry}
+    refused = fields.pop("refused", None)
     reputation = {"results": list(results), "left_out": [], "rejected": [], **fields}
-    return observations.gather(reputation, logs or {}, replies, known or {}, NOW)
+    return observations.gather(reputation, logs or {}, replies, known or {}, NOW, refused=refused)

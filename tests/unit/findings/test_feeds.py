@@ -73,6 +73,13 @@ def test_a_range_is_asked_of_the_fleet_only_and_families_do_not_mix():
         ([source("status link", "failed", why="down"), source("data link")], [judged(A)], "unknown", False),
         ([source("status link", "no_data", why="quiet"), source("data link")], [judged(A)], "unknown", False),
         ([source("status link", account="other"), source("data link")], [judged(A)], "unknown", False),
+        # A row that could not be read may be about it.
+        (
+            [source("status link", bad_rows=1, unreadable=[{"row": 2, "reason": "Suspended"}]), source("data link")],
+            [judged(A)],
+            "unknown",
+            False,
+        ),
     ],
 )
 def test_only_the_feed_itself_ends_a_block_that_it_showed(sources, addresses, state, cleared):

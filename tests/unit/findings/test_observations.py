@@ -90,7 +90,7 @@ def test_only_an_answer_ends_a_listing(found, cleared):
 
 REFUSED = {
     "address": A, "provider": "microsoft", "id": "olc", "code": "S3150", "about": "address", "count": 7, "first": NOW - 900,
-    "last": NOW - 600, "accepted": None, "sample": "<b>550 5.7.1",
+    "last": NOW - 600, "accepted": None, "domains": ["a.test"], "sample": "<b>550 5.7.1",
 }  # fmt: skip
 
 
@@ -113,9 +113,34 @@ def test_what_receivers_said_in_the_log(refusal, state, tier):
     assert [(row["source"], row["tier"]) for row in done.document["observations"]] == ([("log:microsoft", tier)] if tier else [])
 
 
-def test_a_refusal_that_no_log_shows_any_more_is_over():
-    known = {(A, "log:microsoft", "S3150"): iso(NOW - 9)}
-    whole = {"mx1": {"accounts": {}, "complete": True, "refusals": []}}
-    assert (A, "log:microsoft") in gathered(result(clean=[A]), logs=whole, known=known).cleared
-    for log in ({**whole["mx1"], "complete": False}, {"failed": True, "msg": "down"}):
-        assert (A, "log:microsoft") not in gathered(result(clean=[A]), logs={**whole, "mx2": log}, known=known).cleared
+KNOWN = {(A, "log:microsoft", "S3150"): iso(NOW - 9)}
+REFUSED_BY = {(A, "log:microsoft"): {"a.test": NOW - 90000, "b.test": NOW - 80000}}
+
+
+@pytest.mark.parametrize(
+    ("log", "over"),
+    [
+        # Silence says nothing: nobody may have written to it, the log may be short, the host down.
+        ({"accounts": {}, "complete": True, "refusals": []}, False),
+        ({"accounts": {}, "complete": False, "refusals": []}, False),
+        ({"failed": True, "msg": "down"}, False),
+        (None, False),
+        # It took mail again, an hour after the last of its refusals.
+        ({"accounts": {}, "complete": True, "refusals": [], "taken": [{"address": A, "domain": "a.test", "time": NOW - 76000}]}, True),
+        ({"accounts": {}, "complete": True, "refusals": [], "taken": [{"address": A, "domain": "a.test", "time": NOW - 77000}]}, False),
+        ({"accounts": {}, "complete": True, "refusals": [], "taken": [{"address": A, "domain": "c.test", "time": NOW - 10}]}, False),
+        ({"accounts": {}, "complete": True, "refusals": [], "taken": [{"address": B, "domain": "a.test", "time": NOW - 10}]}, False),
+    ],
+)
+def test_only_mail_that_is_taken_again_ends_what_a_receiver_said(log, over):
+    done = gathered(result(clean=[A]), logs={"mx1": log} if log else {}, known=KNOWN, refused=REFUSED_BY)
+    assert ((A, "log:microsoft") in done.cleared) is over
+    assert [row["state"] for row in done.document["addresses"]] == ["clean" if over else "unknown"]
+    assert [row["repair"] for row in done.document["lists"]] == (
+        [] if over else ["Where nobody writes to it anyway, send a message to a.test from that address."]
+    )
+
+
+def test_the_domains_of_a_refusal_are_handed_on():
+    log = {"accounts": {}, "complete": True, "refusals": [REFUSED, {**REFUSED, "domains": ["b.test"], "last": NOW - 5}]}
+    assert gathered(result(clean=[A]), logs={"mx1": log}).refused == {(A, "log:microsoft"): {"a.test": NOW - 600, "b.test": NOW - 5}}

@@ -201,7 +201,7 @@ def lines(*replies: tuple[str, str], relay: str = "mx.test[192.0.2.1]:25", **opt
 def test_refusals_are_counted_per_address_provider_entry_and_code():
     yahoo = "421 4.7.0 [TSS04] Messages from 198.51.100.12 temporarily deferred due to unexpected volume or user complaints"
     result = lines((S3150.format(V4), "bounced"), (yahoo, "deferred"), (S3150.format(V4), "bounced"), addresses=[V4, "198.51.100.12"])
-    rows = [{key: value for key, value in row.items() if key != "sample"} for row in result["refusals"]]
+    rows = [{key: value for key, value in row.items() if key not in ("sample", "domains")} for row in result["refusals"]]
     begin = NOW // 60 * 60
     assert [row["count"] for row in rows] == [2, 1]
     assert rows[0] == {
@@ -283,3 +283,19 @@ def test_codes_that_a_stranger_invents_do_not_fill_the_memory():
     assert len(log.refusals) == MAX_REFUSALS + 1
     rows = log.result()["refusals"]
     assert (len(rows), rows[0]["code"], rows[0]["count"]) == (200, "(others)", 50)
+
+
+def test_what_a_watched_domain_took_is_told_for_the_address_that_sent_it():
+    log = MailLog(NOW + 3600, NOW - 3600, addresses=[V4], watch=["Dest.test"])
+    for second, (domain, status) in enumerate((("dest.test", "sent"), ("other.test", "sent"), ("dest.test", "deferred"))):
+        log.feed(
+            f"2026-11-24T06:00:0{second}+00:00 mx1 postfix/smtp[7]: AB12CD34EF: to=<x@{domain}>, relay=mx.test[192.0.2.1]:25, delay=1, "
+            f"delays=0/0/0/1, dsn=2.0.0, status={status} (250 ok)"
+        )
+    assert log.result()["taken"] == [{"address": V4, "domain": "dest.test", "time": NOW // 60 * 60}]
+    # Which of two addresses sent it, the log does not tell.
+    two = MailLog(NOW + 3600, NOW - 3600, addresses=[V4, "198.51.100.12"], watch=["dest.test"])
+    two.feed(
+        "2026-11-24T06:00:00+00:00 mx1 postfix/smtp[7]: AB: to=<x@dest.test>, relay=mx.test[192.0.2.1]:25, dsn=2.0.0, status=sent (250 ok)"
+    )
+    assert two.result()["taken"] == []
