@@ -49,6 +49,16 @@ options:
     type: list
     elements: str
     default: []
+  history:
+    description: For how many days what was read is remembered, and how far back a first run reads.
+    type: int
+    default: 15
+  state:
+    description:
+      - A file in which a run remembers what it read, so that the next one reads only what is new. It is a cache - deleted, it is made anew
+        from the log; in check mode it is read and not written. Empty remembers nothing, and so does O(accepted_since).
+    type: path
+    default: /var/lib/goodstanding/maillog.db
   watch:
     description:
       - Domains whose servers refused this host in earlier runs; the time at which each last took its mail is returned in C(taken), since
@@ -91,7 +101,7 @@ source:
   returned: success
   sample: {kind: file, paths: [/var/log/mail.log]}
 span:
-  description: Times of the first and last line that were read, in seconds since 1970, or null.
+  description: From when to when in the window lines were read, in seconds since 1970, or null.
   type: dict
   returned: success
 complete:
@@ -104,19 +114,24 @@ gaps:
   elements: str
   returned: success
 lines:
-  description: Number of lines in the window.
+  description: Number of lines that this run read.
   type: int
   returned: success
 unparsed:
-  description: Number of lines that are no log lines.
+  description: How many of them are no log lines.
   type: int
+  returned: success
+unparsed_samples:
+  description: The first three of those, cut to 200 characters.
+  type: list
+  elements: str
   returned: success
 accounts:
   description: >-
-    Per login (lower case) its counters: messages, recipients, sent, deferred, bounced, unknown_recipients, reputation_refusals,
-    refused_attempts, held, failed_logins, failed_clients, failed_clients_at_least, clients, clients_at_least, senders,
-    senders_at_least, first, last, peak_hour_recipients, accepted_since, evidence. Of the refusals only those about an
-    address, a domain or a rate count as reputation_refusals.
+    Per login (lower case), or per local user as C(uid:33), its counters in the hours of the window - messages, recipients, bytes, sent,
+    deferred, bounced, unknown_recipients, reputation_refusals, refused_attempts, held, failed_logins, logins - and clients, senders,
+    failed_clients and login_clients, each also as C(_at_least), first, last, peak_hour_recipients, accepted_since, evidence. Of the
+    refusals only those about an address, a domain or a rate count as reputation_refusals.
   type: dict
   returned: success
 refusals:
@@ -169,39 +184,74 @@ taken:
   returned: success
 """
 
+import contextlib
+import sqlite3
 import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.goodstanding.host.files import HostError, load_state
+from ..module_utils.goodstanding.maillog import sources
+from ..module_utils.goodstanding.maillog.book import Book
 from ..module_utils.goodstanding.maillog.parser import MailLog
 from ..module_utils.goodstanding.maillog.refusals import RepliesError
-from ..module_utils.goodstanding.maillog.sources import SourceError, choose, read
 
 
-def run(params: dict[str, t.Any], now: float) -> dict[str, t.Any]:
-    """Return the module's result; SourceError where the log cannot be read, RepliesError where an option is unusable."""
-    since = now - params["window"] * 3600
-    source = choose(params["source"], params["paths"], since)
+def open_book(path: str | None, frozen: bool) -> tuple[Book, str | None]:
+    """Return the book of what was read, or an empty one and why."""
+    try:
+        return Book(path, frozen), None
+    except (sqlite3.Error, OSError) as exc:
+        return Book(None), f"{path} cannot be used ({exc}): the whole log is read"
+
+
+def run(params: dict[str, t.Any], now: float, check_mode: bool) -> tuple[dict[str, t.Any], str | None]:
+    """Return the module's result, and what went wrong with its memory; SourceError where the log cannot be read."""
+    book, warning = open_book(None if params["accepted_since"] else params["state"] or None, check_mode)
+    with contextlib.closing(book):
+        result = count(params, now, book)
+        try:
+            book.commit()
+        except (sqlite3.Error, OSError) as exc:
+            warning = f"{params['state']} cannot be written ({exc}): the next run reads this part of the log again"
+    return result, warning
+
+
+def count(params: dict[str, t.Any], now: float, book: Book) -> dict[str, t.Any]:
+    """Read what is new into the book, and return what it says of the window."""
+    begin = now - params["window"] * 3600
+    horizon = begin if params["accepted_since"] else min(begin, now - params["history"] * 86400)
+    source = sources.choose(params["source"], params["paths"], horizon)
     log = MailLog(
         now,
-        since,
+        horizon,
         params["accepted_since"],
         utc_offset=time.localtime(now).tm_gmtoff,
         replies=params["replies"],
         addresses=params["addresses"],
         watch=params["watch"],
+        book=book,
     )
     try:
         log.forgive(load_state("reinstated.json"))
     except HostError as exc:
-        log.gap(str(exc))
-    for line in read(source, since):
-        log.feed(line)
-    if not log.lines:
-        log.gap(f"no line of the mail log in the last {params['window']} hours: is it elsewhere, or hidden from this user?")
-    return {"source": source._asdict(), **log.result()}
+        log.gap_now(str(exc))
+    position = sources.Position(book.meta("position"))
+    for lines in sources.blocks(source, horizon, position):
+        log.feed_lines(lines)
+    for hole in position.holes:
+        log.gap(hole)
+    for base in params["paths"] if source.kind == "file" else ():
+        for hole in sources.missing(base, begin):
+            log.gap_now(hole)
+    book.set_meta("position", position.as_dict())
+    book.prune(horizon)
+    result = log.result(begin)
+    if result["span"]["last"] is None:
+        log.gap_now(f"no line of the mail log in the last {params['window']} hours: is it elsewhere, or hidden from this user?")
+        result = log.result(begin)
+    return {"source": source._asdict(), **result}
 
 
 def main() -> None:
@@ -211,18 +261,23 @@ def main() -> None:
             "paths": {"type": "list", "elements": "path", "default": ["/var/log/mail.log"]},
             "window": {"type": "int", "default": 24},
             "accepted_since": {"type": "dict", "default": {}},
+            "history": {"type": "int", "default": 15},
+            "state": {"type": "path", "default": "/var/lib/goodstanding/maillog.db"},
             "replies": {"type": "list", "elements": "dict", "default": []},
             "addresses": {"type": "list", "elements": "str", "default": []},
             "watch": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
-    if module.params["window"] < 1:
-        module.fail_json(msg=f"window is {module.params['window']} hours: it must be at least 1")
+    for name in ("window", "history"):
+        if module.params[name] < 1:
+            module.fail_json(msg=f"{name} is {module.params[name]}: it must be at least 1")
     try:
-        result = run(module.params, time.time())
-    except (SourceError, RepliesError) as exc:
+        result, warning = run(module.params, time.time(), module.check_mode)
+    except (sources.SourceError, RepliesError) as exc:
         module.fail_json(msg=str(exc))
+    if warning:
+        module.warn(warning)
     module.exit_json(changed=False, **result)
 
 

@@ -13,7 +13,7 @@ import re
 import typing as t
 from email.message import Message
 
-from ..maillog.lines import parse_line
+from ..maillog.lines import Clock, parse_line
 from ..maillog.parser import normalise
 
 #: Messages under way at once, whose login is kept.
@@ -53,6 +53,7 @@ class SenderLog:
         """now, since: epochs; utc_offset: the host's, in seconds east of UTC (for times without a zone)."""
         self.wanted = {message_id(text) for text in wanted} - {""}
         self.now, self.since, self.utc_offset = now, since, utc_offset
+        self.clock = Clock(now, utc_offset)
         self.open: dict[str, Sender] = {}
         #: Message-ID to account, queue_id, time (epoch) and client address; account None where several logins used the same one.
         self.senders: dict[str, Sender] = {}
@@ -64,7 +65,7 @@ class SenderLog:
         # Most lines are about deliveries: telling them by a word is much cheaper than parsing them.
         if not (": client=" in raw or "message-id=" in raw or ": uid=" in raw or ": removed" in raw):
             return
-        line = parse_line(raw, self.now, self.utc_offset)
+        line = parse_line(raw, self.now, self.utc_offset, self.clock)
         if line is None or line.time < self.since:
             return
         match = _LINE.match(line.message)

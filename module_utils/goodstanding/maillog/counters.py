@@ -1,73 +1,71 @@
 # Copyright: (c) 2026, the Good Standing developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What one account did, as numbers. Standard library only, Python >= 3.9."""
+"""What one account did in a stretch of log, by the hour, before it goes into the book. Standard library only, Python >= 3.9."""
 
 from __future__ import annotations
 
-import typing as t
-
-MAX_CLIENTS = 100
-MAX_SENDERS = 20
-MAX_EVIDENCE = 10
+MAX_VALUES = 100
 MAX_EVIDENCE_A_KIND = 3
 
+#: What is counted per account and hour; messages and recipients are accepted ones, proven by qmgr's nrcpt= or cleanup's hold:.
+NUMBERS = (
+    "messages", "recipients", "bytes", "sent", "deferred", "bounced", "unknown_recipients", "reputation_refusals", "refused_attempts",
+    "held", "failed_logins", "logins",
+)  # fmt: skip
+(
+    MESSAGES, RECIPIENTS, BYTES, SENT, DEFERRED, BOUNCED, UNKNOWN_RECIPIENTS, REPUTATION_REFUSALS, REFUSED_ATTEMPTS, HELD, FAILED_LOGINS,
+    LOGINS,
+) = range(len(NUMBERS))  # fmt: skip
+FIRST, LAST = len(NUMBERS), len(NUMBERS) + 1
+_EMPTY = [0] * len(NUMBERS)
 
-class Bounded:
-    """A set that is exact up to a limit, then only says 'at least'."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.values: set[str] = set()
-        self.at_least = 0
-
-    def add(self, value: str) -> None:
-        if value not in self.values and len(self.values) < self.limit:
-            self.values.add(value[:200])
-        self.at_least = len(self.values)
+#: Sets of values that are kept per account: addresses that sent, envelope senders, addresses of failed and of right logins.
+KINDS = ("clients", "senders", "failed_clients", "login_clients")
 
 
 class Account:
-    """Counters of one login on one host; messages and recipients are accepted ones, proven by qmgr's nrcpt= or cleanup's hold:."""
+    """hours: per hour of the epoch the numbers, then the times of the first and last event; values: per (kind, value) the hours of the
+    first and last time it was seen; lines: per kind and day (its first hour) some lines of evidence."""
 
-    NUMBERS = (
-        "messages", "recipients", "sent", "deferred", "bounced", "unknown_recipients", "reputation_refusals",
-        "refused_attempts", "held", "failed_logins", "accepted_since",
-    )  # fmt: skip
+    __slots__ = ("hours", "last_hour", "last_row", "lines", "values")
 
     def __init__(self) -> None:
-        self.numbers = dict.fromkeys(self.NUMBERS, 0)
-        self.clients = Bounded(MAX_CLIENTS)
-        self.senders = Bounded(MAX_SENDERS)
-        self.failed_clients = Bounded(MAX_CLIENTS)
-        self.hours: dict[int, int] = {}
-        self.first: float | None = None
-        self.last: float | None = None
-        self.lines: dict[str, list[str]] = {}
+        self.hours: dict[int, list[float]] = {}
+        self.values: dict[tuple[str, str], list[int]] = {}
+        self.lines: dict[tuple[str, int], list[str]] = {}
+        self.last_hour = -1
+        self.last_row: list[float] = []
 
-    def count(self, what: str, number: int = 1) -> None:
-        self.numbers[what] += number
+    def row(self, time: float) -> list[float]:
+        """Return the numbers of the hour of a time."""
+        hour = int(time // 3600)
+        if hour != self.last_hour:
+            self.last_hour = hour
+            self.last_row = self.hours.setdefault(hour, [*_EMPTY, time, time])
+        row = self.last_row
+        if time > row[LAST]:
+            row[LAST] = time
+        elif time < row[FIRST]:
+            row[FIRST] = time
+        return row
 
-    def seen(self, time: float) -> None:
-        self.first = time if self.first is None else min(self.first, time)
-        self.last = time if self.last is None else max(self.last, time)
+    def value(self, kind: str, value: str, time: float) -> None:
+        """Note a value, at most MAX_VALUES of a kind between two visits to the book."""
+        hour = int(time // 3600)
+        key = (kind, value)
+        known = self.values.get(key)
+        if known is None:
+            if len(self.values) < len(KINDS) * MAX_VALUES:
+                self.values[key] = [hour, hour]
+        elif hour > known[1]:
+            known[1] = hour
+        elif hour < known[0]:
+            known[0] = hour
 
-    def keep(self, kind: str, line: str) -> None:
-        lines = self.lines.setdefault(kind, [])
-        if len(lines) < MAX_EVIDENCE_A_KIND:
-            lines.append(line)
+    def wants(self, kind: str, time: float) -> bool:
+        """Whether a line of evidence of this kind is still wanted for the day."""
+        return len(self.lines.get((kind, int(time // 86400) * 24), ())) < MAX_EVIDENCE_A_KIND
 
-    def as_dict(self) -> dict[str, t.Any]:
-        return {
-            **self.numbers,
-            "failed_clients": sorted(self.failed_clients.values),
-            "failed_clients_at_least": self.failed_clients.at_least,
-            "clients": sorted(self.clients.values),
-            "clients_at_least": self.clients.at_least,
-            "senders": sorted(self.senders.values),
-            "senders_at_least": self.senders.at_least,
-            "first": self.first,
-            "last": self.last,
-            "peak_hour_recipients": max(self.hours.values(), default=0),
-            "evidence": [line for lines in self.lines.values() for line in lines][:MAX_EVIDENCE],
-        }
+    def keep(self, kind: str, time: float, line: str) -> None:
+        self.lines.setdefault((kind, int(time // 86400) * 24), []).append(line)

@@ -3,9 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From the lines of one host's mail log to counters per account. Standard library only, Python >= 3.9.
 
-Grammar: Postfix 3.5 to 3.11 and Dovecot 2.3 and 2.4, as their daemons write it. A line ': client=' ties a queue ID to a login;
-it is no acceptance (an aborted transaction logs it too): that is proven by qmgr's first 'nrcpt=' of the queue ID, or by
-cleanup's 'hold:'. A short queue ID is reused, so it is a key only until qmgr says 'removed'.
+Grammar: Postfix 3.5 to 3.11 and Dovecot 2.3 and 2.4, as their daemons write it. A line ': client=' ties a queue ID to a login; it is no
+acceptance (an aborted transaction logs it too): that is proven by qmgr's first 'nrcpt=' of the queue ID, or by cleanup's 'hold:'. A short
+queue ID is reused, so it is a key only until qmgr says 'removed'. Mail of a local user (pickup) counts for the account uid:NUMBER.
+
+Most lines are told by a word or two at a fixed place, and only what is left is searched with a pattern: a log is long.
 """
 
 from __future__ import annotations
@@ -13,45 +15,66 @@ from __future__ import annotations
 import re
 import typing as t
 
-from .counters import Account
-from .lines import Line, evidence, parse_line
+from .book import Book, Key, Refusal
+from .counters import (
+    BOUNCED,
+    BYTES,
+    DEFERRED,
+    FAILED_LOGINS,
+    HELD,
+    LOGINS,
+    MESSAGES,
+    RECIPIENTS,
+    REFUSED_ATTEMPTS,
+    REPUTATION_REFUSALS,
+    SENT,
+    UNKNOWN_RECIPIENTS,
+    Account,
+)  # fmt: skip
+from .lines import MAX_LINE, Clock, evidence, parts, program_of
 from .refusals import REPUTATION, Replies, Senders, remote_reply
 
 MAX_OPEN_MESSAGES = 500_000
 MAX_ACCOUNTS = 20_000
-MAX_GAPS = 20
 MAX_REFUSALS = 10_000
 MAX_ROWS = 200
 MAX_DOMAINS = 20
+#: So many logins are kept in memory before they go into the book.
+MAX_HELD_ACCOUNTS = 5_000
+_MAX_TAGS = 10_000
+_MAX_SAMPLES = 3
+#: What is stamped further ahead than this is told as a fault of a clock.
+_AHEAD = 300.0
 
 _POSTFIX = re.compile(r"[\w.-]+(?:/[\w.-]+)*/(\w+)\Z")
-_QUEUE_ID = re.compile(r"([0-9A-F]{5,20}|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,30}): ")
+_QUEUE_ID = re.compile(r"(?:[0-9A-F]{5,20}|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,30})\Z")
 _CLIENT = re.compile(r"client=[^\[\s]{1,300}\[([0-9A-Fa-f.:]{2,45})\]")
-_ACTIVE = re.compile(r", size=\d{1,20}, nrcpt=(\d{1,9}) \(queue \w+\)\Z")
+_ACTIVE = re.compile(r", size=(\d{1,15}), nrcpt=(\d{1,9}) \(queue \w+\)\Z")
 _STATUS = re.compile(r", dsn=([245]\.\d{1,3}\.\d{1,3}), status=(sent|deferred|bounced|expired|undeliverable) \(")
 _RELAY = re.compile(r", relay=[^\s\[]{1,255}\[([0-9A-Fa-f.:]{2,45})\]")
+_UID = re.compile(r"uid=(\d{1,10}) from=<")
+_QUEUED_AS = re.compile(r"queued as ([0-9A-Za-z]{5,30})\b")
 _REJECTED_LOGIN = re.compile(r"\d{3} \d\.\d{1,3}\.\d{1,3} <([^>\s]{1,320})>: SASL login name rejected: ")
 _SASL_FAILED = re.compile(r"warning: [^\[\s]{1,300}\[([0-9A-Fa-f.:]{2,45})\]: SASL [\w-]{1,20} authentication failed")
 _DOVECOT_FAILED = re.compile(r"\(auth[_ ]failed[^)]{0,100}\)")
 _DOVECOT_USER = re.compile(r" user=<([^>]{1,320})>")
 _DOVECOT_CLIENT = re.compile(r" rip=([0-9A-Fa-f.:]{2,45})[,\s]")
 _AUTH_MISMATCH = re.compile(r"\(([^,()\s]{1,320}),([0-9A-Fa-f.:]{2,45}),[^)]{0,100}\).{0,100}: Password mismatch", re.IGNORECASE)
-_DELIVERY = frozenset(("smtp", "lmtp", "local", "virtual", "pipe", "error", "bounce", "discard"))
+_DOVECOT = frozenset(("dovecot", "auth", "imap-login", "pop3-login", "submission-login", "managesieve-login"))
+_LOGGED_IN = ("-login: Login: user=<", "-login: Logged in: user=<")
+_LOOPBACK = ("127.", "::1")
+
+Handler = t.Callable[[str, str, str], None]
 
 
-class _Refusal:
-    """How often one receiver refused one address with one code."""
+class _Message:
+    """A message under way. waiting: what became of it before it was known whose it is, for one that a content filter put in again."""
 
-    def __init__(self, about: str, first: float, sample: str) -> None:
-        self.about, self.first, self.last, self.sample = about, first, first, sample
-        self.count = 0
-        self.accepted: float | None = None
-        self.domains: set[str] = set()
+    __slots__ = ("accepted", "account", "time", "waiting")
 
-
-class _Message(t.NamedTuple):
-    account: str
-    accepted: bool
+    def __init__(self, account: str | None, time: float, accepted: bool = False) -> None:
+        self.account, self.time, self.accepted = account, time, accepted
+        self.waiting: list[tuple[str, str, str, str]] = []
 
 
 def _relay(delivery: str) -> str:
@@ -71,7 +94,7 @@ def normalise(login: str) -> str:
 
 
 class MailLog:
-    """Counts one host's log; feed() it in the order of time, then result()."""
+    """Counts one host's log into a book; feed() it lines in the order of time, then finish(), then result()."""
 
     def __init__(
         self,
@@ -82,158 +105,348 @@ class MailLog:
         replies: t.Sequence[t.Mapping[str, t.Any]] = (),
         addresses: t.Sequence[str] = (),
         watch: t.Iterable[str] = (),
+        book: Book | None = None,
     ) -> None:
-        """replies: entries of catalogue/provider_replies.yml; addresses: what this host sends from; watch: domains that refused it in the
-        past. RepliesError where an entry or address is unusable."""
-        self.now, self.since, self.utc_offset = now, since, utc_offset
+        """since: what is older is not counted; replies: entries of catalogue/provider_replies.yml; addresses: what this host sends from;
+        watch: domains that refused it in the past; book: of earlier runs. RepliesError where an entry or address is unusable."""
+        self.now, self.since = now, since
+        self.clock = Clock(now, utc_offset)
         self.replies, self.senders = Replies(replies), Senders(addresses)
         self.accepted_since = {normalise(name): float(time) for name, time in (accepted_since or {}).items()}
+        self.accepted_after = dict.fromkeys(self.accepted_since, 0)
+        self.watch = frozenset(domain.lower() for domain in watch)
+        self.book = book or Book(None)
         self.forgiven: dict[str, float] = {}
         self.accounts: dict[str, Account] = {}
-        self.open: dict[str, _Message] = {}
-        self.refusals: dict[tuple[str, str, str, str], _Refusal] = {}
-        self.refused_by: dict[tuple[str, str], dict[int, _Refusal]] = {}
-        self.watch = frozenset(domain.lower() for domain in watch)
+        self.known: set[str] = set()
+        self.open = {
+            queue_id: _Message(account, time, accepted) for queue_id, (account, accepted, time) in self.book.open_messages().items()
+        }
+        self.refusals: dict[tuple[t.Any, ...], Refusal] = {}
+        # Of each kind of refusal: which domains refused so, and when one of them took mail again.
+        self.refusing = {key: set(domains) for key, (_, domains) in self.book.refused().items()}
+        self.again = {key: accepted for key, (accepted, _) in self.book.refused().items()}
+        self.refused_by: dict[tuple[str, str], set[Key]] = {}
+        for key, domains in self.refusing.items():
+            for domain in domains:
+                self.refused_by.setdefault((key[0], domain), set()).add(key)
         self.taken: dict[tuple[str, str], float] = {}
         self.gaps: list[str] = []
-        self.lines = self.unparsed = 0
+        self.handlers: dict[str, Handler | None] = {}
+        self.lines = self.unparsed = self.ahead = 0
+        self.samples: list[str] = []
         self.first: float | None = None
         self.last: float | None = None
 
+    # ---- lines
+
     def feed(self, raw: str) -> None:
         """Take one raw line of the log in."""
-        line = parse_line(raw, self.now, self.utc_offset)
-        if line is None:
-            self.unparsed += 1
-            return
-        if line.time < self.since:
-            return
-        self.lines += 1
-        if self.first is None:
-            self.first = line.time
-        self.last = line.time
-        postfix = _POSTFIX.match(line.program)
+        self.feed_lines([raw.rstrip("\r\n")])
+
+    def feed_lines(self, lines: t.Sequence[str]) -> None:
+        """Take some raw lines in, without their ends."""
+        handlers, self_handler = self.handlers, self._handler
+        for raw in lines:
+            if len(raw) > MAX_LINE:
+                raw = raw[:MAX_LINE]
+            # Most lines: 'time host program[pid]: message'. parts() says the same of all.
+            head, colon, message = raw.partition(": ")
+            tag = head[head.rfind(" ") + 1 :]
+            if raw[:1] == "<" or not colon:
+                found = parts(raw)
+                if found is None:
+                    self._unparsed(raw)
+                    continue
+                head, tag, message = found
+            try:
+                handler = handlers[tag]
+            except KeyError:
+                handler = self_handler(tag, head)
+                if handler is None and program_of(tag) is None:
+                    self._unparsed(raw)
+                    continue
+            if handler is not None:
+                handler(message, head, raw)
+            elif self.first is None and self.clock.time(head) is None:
+                self._unparsed(raw)
+        if len(lines):
+            self.lines += len(lines)
+            self._span(lines)
+        if len(self.accounts) > MAX_HELD_ACCOUNTS:
+            self._flush()
+
+    def _span(self, lines: t.Sequence[str]) -> None:
+        """Note the times of the first and the last line that have one and are of the window."""
+        for some in (lines[:50], lines[: -50 - 1 : -1]):
+            for raw in some:
+                found = parts(raw) if raw[:1] == "<" else (raw, "", "")
+                time = self.clock.time(found[0]) if found else None
+                if time is None or time < self.since:
+                    continue
+                self.first = time if self.first is None else min(self.first, time)
+                self.last = time if self.last is None else max(self.last, time)
+                break
+
+    def _unparsed(self, raw: str) -> None:
+        self.lines -= 1
+        if not raw or raw.startswith("-- "):
+            return  # journalctl's own words between boots
+        self.unparsed += 1
+        if len(self.samples) < _MAX_SAMPLES:
+            self.samples.append(evidence(raw)[:200])
+
+    def _handler(self, tag: str, head: str) -> Handler | None:
+        """Return who reads the lines of a tag, and remember it."""
+        program = program_of(tag)
+        if program is None or self.clock.time(head) is None:
+            return None
+        postfix = _POSTFIX.match(program)
+        handler: Handler | None = None
         if postfix:
-            self._postfix(postfix[1], line, raw)
-        elif line.program in ("dovecot", "auth", "imap-login", "pop3-login", "submission-login", "managesieve-login"):
-            self._dovecot(line, raw)
-        elif line.program in ("systemd-journald", "rsyslogd"):
-            self._logger(line)
+            handler = {
+                "smtpd": self._smtpd, "qmgr": self._qmgr, "cleanup": self._cleanup, "pickup": self._pickup, "postsuper": self._postsuper,
+                "smtp": self._smtp, "error": self._error, "lmtp": self._delivery_line, "local": self._delivery_line,
+                "virtual": self._delivery_line, "pipe": self._delivery_line, "bounce": self._delivery_line, "discard": self._delivery_line,
+            }.get(postfix[1])  # fmt: skip
+        elif program in _DOVECOT:
+            handler = self._dovecot
+        elif program in ("systemd-journald", "rsyslogd"):
+            handler = self._logger
+        if len(self.handlers) < _MAX_TAGS:
+            self.handlers[tag] = handler
+        return handler
+
+    def _time(self, head: str) -> float | None:
+        """Return the time of a line that counts, None where it is none or not of the window."""
+        time = self.clock.time(head)
+        if time is None or time < self.since:
+            return None
+        if time > self.now + _AHEAD:
+            self.ahead += 1
+            if time > self.now + 86400:
+                return None
+        return time
+
+    # ---- accounts
 
     def forgive(self, reinstated: dict[str, float]) -> None:
         """Do not count what accounts did before these times (epoch): the break-in that was dealt with."""
         self.forgiven = {normalise(name): float(time) for name, time in reinstated.items()}
+        before = self.book.meta("forgiven", {})
+        for name, time in self.forgiven.items():
+            if before.get(name) != time:
+                # What the book holds of it was read before that time was set.
+                self.book.forget(name)
+                self.open = {queue_id: message for queue_id, message in self.open.items() if message.account != name}
+        self.book.set_meta("forgiven", self.forgiven)
 
-    def _before(self, login: str, line: Line) -> bool:
-        return line.time < self.forgiven.get(login, 0)
+    def gap(self, text: str, time: float | None = None) -> None:
+        """Note in the book that something is missing in the log at a time."""
+        self.book.note(self.now if time is None else time, text)
 
-    def gap(self, text: str) -> None:
-        """Note that something is missing in the log."""
-        if len(self.gaps) < MAX_GAPS:
-            self.gaps.append(text)
+    def gap_now(self, text: str) -> None:
+        """Say of this run alone that something is missing: the next looks for itself."""
+        self.gaps.append(text)
 
     def account(self, name: str) -> Account:
         name = normalise(name)[:320]
-        if name not in self.accounts and len(self.accounts) >= MAX_ACCOUNTS:
-            self.gap(f"more than {MAX_ACCOUNTS} accounts in the log: the later ones were counted together")
-            name = "(others)"
-        return self.accounts.setdefault(name, Account())
-
-    def _postfix(self, daemon: str, line: Line, raw: str) -> None:
-        message = line.message
-        match = _QUEUE_ID.match(message)
-        if not match:
-            if daemon == "smtpd":
-                self._smtpd_without_id(line, raw)
-            return
-        queue_id, rest = match[1], message[match.end() :]
-        if daemon == "smtpd":
-            if rest.startswith("client="):
-                self._client(queue_id, rest, line, raw)
-            elif rest.startswith("reject: "):
-                self._reject(rest, line, raw)
-        elif daemon in ("qmgr", "postsuper"):
-            if rest == "removed":
-                self.open.pop(queue_id, None)
-            elif daemon == "qmgr" and rest.startswith("from=<"):
-                active = _ACTIVE.search(rest[-80:])
-                if active:
-                    self._accepted(queue_id, int(active[1]), rest[6 : rest.rfind(">")], line, raw)
-        elif daemon == "cleanup" and rest.startswith("hold: "):
-            self._accepted(queue_id, 1, "", line, raw)
-            self._of(queue_id, "held")
-        elif daemon in _DELIVERY and rest.startswith("to=<"):
-            self._delivery(daemon, queue_id, rest, line, raw)
-
-    def _client(self, queue_id: str, rest: str, line: Line, raw: str) -> None:
-        _, found, login = rest.partition(", sasl_username=")
-        if not found:
-            self.open.pop(queue_id, None)  # a short queue ID that is used again, without a login
-            return
-        login = normalise(login.partition(", sasl_sender=")[0])[:320]
-        if self._before(login, line):
-            return
-        account = self.account(login)
-        client = _CLIENT.match(rest)
-        if client:
-            account.clients.add(client[1])
-        account.seen(line.time)
-        account.keep("client", evidence(raw))
-        if len(self.open) >= MAX_OPEN_MESSAGES:
-            self.open.pop(next(iter(self.open)))
-        self.open[queue_id] = _Message(login, False)
-
-    def _accepted(self, queue_id: str, recipients: int, sender: str, line: Line, raw: str) -> None:
-        message = self.open.get(queue_id)
-        if message is None or message.accepted:
-            return
-        self.open[queue_id] = _Message(message.account, True)
-        account = self.account(message.account)
-        account.count("messages")
-        account.count("recipients", recipients)
-        hour = int(line.time // 3600)
-        account.hours[hour] = account.hours.get(hour, 0) + recipients
-        account.seen(line.time)
-        if sender:
-            account.senders.add(sender.lower())
-        if line.time > self.accepted_since.get(message.account, float("inf")):
-            account.count("accepted_since")
-            account.keep("accepted_since", evidence(raw))
-
-    def _of(self, queue_id: str, what: str) -> Account | None:
-        message = self.open.get(queue_id)
-        if message is None:
-            return None
-        account = self.account(message.account)
-        account.count(what)
+        account = self.accounts.get(name)
+        if account is None:
+            if name not in self.known:
+                if len(self.known) >= MAX_ACCOUNTS:
+                    self.gap(f"more than {MAX_ACCOUNTS} accounts in the log: the later ones were counted together")
+                    name = "(others)"
+                self.known.add(name)
+            account = self.accounts.setdefault(name, Account())
         return account
 
-    def _delivery(self, daemon: str, queue_id: str, rest: str, line: Line, raw: str) -> None:
+    def _flush(self) -> None:
+        self.book.add(self.accounts)
+        self.accounts = {}
+
+    # ---- Postfix
+
+    def _smtpd(self, message: str, head: str, raw: str) -> None:
+        if message.startswith(("connect from ", "disconnect from ", "lost connection ")):
+            return
+        queue_id, _, rest = message.partition(": ")
+        if rest.startswith("client="):
+            if _QUEUE_ID.match(queue_id):
+                self._client(queue_id, rest, head, raw)
+        elif rest.startswith("reject: "):
+            self._reject(rest, head, raw)
+        elif message.startswith("warning: ") and "authentication failed" in message:
+            failed = _SASL_FAILED.match(message)
+            _, found, login = message.rpartition(", sasl_username=")
+            if failed and found and login:
+                self._failed_login(login, failed[1], head, raw)
+
+    def _client(self, queue_id: str, rest: str, head: str, raw: str) -> None:
+        before, found, login = rest.partition(", sasl_username=")
+        if not found:
+            # A short queue ID that is used again, without a login; from here itself it may be a content filter that puts mail in again.
+            self.open.pop(queue_id, None)
+            client = _CLIENT.match(rest)
+            if client and client[1].startswith(_LOOPBACK):
+                self._begin(queue_id, _Message(None, self.now))
+            return
+        time = self._time(head)
+        if time is None:
+            return
+        login = normalise(login.partition(", sasl_sender=")[0])[:320]
+        if time < self.forgiven.get(login, 0):
+            self.open.pop(queue_id, None)
+            return
+        account = self.account(login)
+        client = _CLIENT.match(before)
+        if client:
+            account.value("clients", client[1], time)
+        account.row(time)
+        if account.wants("client", time):
+            account.keep("client", time, evidence(raw))
+        self._begin(queue_id, _Message(login, time))
+
+    def _begin(self, queue_id: str, message: _Message) -> None:
+        if len(self.open) >= MAX_OPEN_MESSAGES:
+            self.open.pop(next(iter(self.open)))
+        self.open.pop(queue_id, None)
+        self.open[queue_id] = message
+
+    def _qmgr(self, message: str, head: str, raw: str) -> None:
+        queue_id, _, rest = message.partition(": ")
+        if rest == "removed":
+            self.open.pop(queue_id, None)
+            return
+        known = self.open.get(queue_id)
+        if known is None or known.accepted or not rest.startswith("from=<"):
+            return
+        active = _ACTIVE.search(rest[-80:])
+        if active:
+            self._accepted(known, int(active[2]), int(active[1]), rest[6 : rest.rfind(">")], head, raw)
+
+    def _postsuper(self, message: str, head: str, raw: str) -> None:
+        if message.endswith(": removed"):
+            self.open.pop(message[:-9], None)
+
+    def _cleanup(self, message: str, head: str, raw: str) -> None:
+        queue_id, _, rest = message.partition(": ")
+        if not rest.startswith("hold: "):
+            return
+        known = self.open.get(queue_id)
+        time = self._time(head)
+        if known is None or time is None or known.account is None:
+            return
+        if not known.accepted:
+            self._accepted(known, 1, 0, "", head, raw)
+        self.account(known.account).row(time)[HELD] += 1
+
+    def _pickup(self, message: str, head: str, raw: str) -> None:
+        queue_id, _, rest = message.partition(": ")
+        uid, time = _UID.match(rest), self._time(head)
+        self.open.pop(queue_id, None)
+        if not uid or time is None or not _QUEUE_ID.match(queue_id):
+            return
+        login = f"uid:{uid[1]}"
+        if time >= self.forgiven.get(login, 0):
+            account = self.account(login)
+            account.row(time)
+            if account.wants("client", time):
+                account.keep("client", time, evidence(raw))
+            self._begin(queue_id, _Message(login, time))
+
+    def _accepted(self, message: _Message, recipients: int, size: int, sender: str, head: str, raw: str) -> None:
+        time = self._time(head)
+        if message.account is None or time is None:
+            return
+        message.accepted = True
+        account = self.account(message.account)
+        row = account.row(time)
+        row[MESSAGES] += 1
+        row[RECIPIENTS] += recipients
+        row[BYTES] += size
+        if sender:
+            account.value("senders", sender.lower()[:200], time)
+        if time > self.accepted_since.get(message.account, float("inf")):
+            self.accepted_after[message.account] += 1
+            if account.wants("accepted_since", time):
+                account.keep("accepted_since", time, evidence(raw))
+
+    def _smtp(self, message: str, head: str, raw: str) -> None:
+        self._delivered(message, head, raw, "smtp")
+
+    def _error(self, message: str, head: str, raw: str) -> None:
+        self._delivered(message, head, raw, "error")
+
+    def _delivery_line(self, message: str, head: str, raw: str) -> None:
+        self._delivered(message, head, raw, "")
+
+    def _delivered(self, message: str, head: str, raw: str, daemon: str) -> None:
+        queue_id, _, rest = message.partition(": ")
+        if not rest.startswith("to=<"):
+            return
+        known = self.open.get(queue_id)
+        if known is None and ", status=sent (" in rest and not (self.refused_by or self.watch):
+            return
+        if known is not None and known.account is None:
+            if len(known.waiting) < 100:
+                known.waiting.append((message, head, raw, daemon))
+            known = None
         # The first status= is Postfix's own: what follows it is the remote server's text.
         status = _STATUS.search(rest)
         if not status:
             return
-        what = {"sent": "sent", "deferred": "deferred"}.get(status[2], "bounced")
-        account = self._of(queue_id, what)
-        if what == "sent":
+        if status[2] == "sent":
+            if known is not None:
+                time = self._time(head)
+                if time is not None and known.account is not None:
+                    self.account(known.account).row(time)[SENT] += 1
+                    if daemon == "smtp" and ", relay=127." in rest:
+                        self._filtered(known, rest[status.end() :])
             if daemon == "smtp" and (self.refused_by or self.watch):
-                self._taken(rest[: status.start()], line)
+                self._taken(rest[: status.start()], head)
             return
-        if account and what == "bounced" and status[1].startswith("5.1."):
-            account.count("unknown_recipients")
-            account.keep("unknown", evidence(raw))
+        self._not_sent(known, queue_id, rest, status, head, raw, daemon)
+
+    def _filtered(self, message: _Message, reply: str) -> None:
+        """A content filter put the message in again under another queue ID: what becomes of that is this account's."""
+        found = _QUEUED_AS.search(reply[:1000])
+        again = self.open.get(found[1]) if found else None
+        if again is not None and again.account is None:
+            again.account, again.accepted = message.account, True
+            for waiting in again.waiting:
+                self._delivered(*waiting)
+            again.waiting = []
+
+    def _not_sent(self, known: _Message | None, queue_id: str, rest: str, status: re.Match[str], head: str, raw: str, daemon: str) -> None:
+        time = self._time(head)
+        if time is None:
+            return
+        account = self.account(known.account) if known is not None and known.account is not None else None
+        bounced = status[2] != "deferred"
+        if account is not None:
+            row = account.row(time)
+            row[BOUNCED if bounced else DEFERRED] += 1
+            if bounced and status[1].startswith("5.1."):
+                row[UNKNOWN_RECIPIENTS] += 1
+                if account.wants("unknown", time):
+                    account.keep("unknown", time, evidence(raw))
         # error(8) repeats a receiver's refusal for the messages that wait with it; lmtp(8) speaks to this host's own mailboxes.
-        if daemon not in ("smtp", "error"):
+        if not daemon:
             return
         reply = remote_reply(rest[status.end() :])
         # Long names before the reply must not cut its code off the evidence.
-        sample = evidence(f"{queue_id}: {rest[status.start() + 2 : status.start() + 500]}")
-        about = self._refused(reply, rest[: status.start()], line, sample) if reply else ""
-        if account and about in REPUTATION:
-            account.count("reputation_refusals")
-            account.keep("refusal", evidence(raw))
+        about = (
+            self._refused(reply, rest[: status.start()], time, f"{queue_id}: {rest[status.start() + 2 : status.start() + 500]}")
+            if reply
+            else ""
+        )
+        if account is not None and about in REPUTATION:
+            account.row(time)[REPUTATION_REFUSALS] += 1
+            if account.wants("refusal", time):
+                account.keep("refusal", time, evidence(raw))
 
-    def _refused(self, reply: str, before: str, line: Line, sample: str) -> str:
+    def _refused(self, reply: str, before: str, time: float, sample: str) -> str:
         """Count a reply that the catalogue knows and return what it is about, else ''. before: the line up to dsn=."""
         found = self.replies.match(reply)
         if not found:
@@ -241,98 +454,135 @@ class MailLog:
         entry, code = found
         address = self.senders.find(reply, _relay(before)) or ""
         key = (address, entry["provider"], entry["id"], code)
-        if key not in self.refusals and len(self.refusals) >= MAX_REFUSALS:
+        if key not in self.refusing and len(self.refusing) >= MAX_REFUSALS:
             key = (*key[:3], "(others)")
-        row = self.refusals.get(key)
+        hour = int(time // 3600)
+        row = self.refusals.get((*key, hour))
         if row is None:
-            row = self.refusals[key] = _Refusal(entry["about"], line.time, sample)
+            row = self.refusals[(*key, hour)] = Refusal(key, entry["about"], time, evidence(sample))
         row.count += 1
-        row.last = line.time
-        if len(row.domains) < MAX_DOMAINS:
-            row.domains.add(_domain(before))
+        row.last = max(row.last, time)
+        domains = self.refusing.setdefault(key, set())
+        domain = _domain(before)
+        if domain not in domains and len(domains) < MAX_DOMAINS:
+            domains.add(domain)
         if address and len(self.refused_by) < MAX_REFUSALS:
-            self.refused_by.setdefault((address, _domain(before)), {})[id(row)] = row
+            self.refused_by.setdefault((address, domain), set()).add(key)
         about: str = entry["about"]
         return about
 
-    def _taken(self, before: str, line: Line) -> None:
+    def _taken(self, before: str, head: str) -> None:
         """Note that a receiver that refused an address took mail from it again; only where that address is the only one it can be."""
-        address, domain = self.senders.find("", _relay(before)) or "", _domain(before)
-        for row in self.refused_by.get((address, domain), {}).values():
-            row.accepted = line.time
-        if address and domain in self.watch:
-            self.taken[address, domain] = line.time
-
-    def _smtpd_without_id(self, line: Line, raw: str) -> None:
-        if line.message.startswith("NOQUEUE: reject: "):
-            self._reject(line.message[9:], line, raw)
+        domain = _domain(before)
+        address = self.senders.find("", _relay(before)) or ""
+        keys = self.refused_by.get((address, domain))
+        watched = address and domain in self.watch
+        if not keys and not watched:
             return
-        failed = _SASL_FAILED.match(line.message)
-        _, found, login = line.message.rpartition(", sasl_username=")
-        if failed and found and login:
-            self._failed_login(login, failed[1], line, raw)
+        time = self._time(head)
+        if time is None:
+            return
+        for key in keys or ():
+            self.again[key] = time
+        if watched:
+            self.taken[address, domain] = time
 
-    def _reject(self, rest: str, line: Line, raw: str) -> None:
+    def _reject(self, rest: str, head: str, raw: str) -> None:
         # Postfix 3.10 ends the line with the login; before, only the lock's own refusal names it.
         _, found, login = rest.rpartition(" sasl_username=")
         if not found:
             match = _REJECTED_LOGIN.search(rest[:1000])
             login = match[1] if match else ""
-        if login and not self._before(normalise(login), line):
+        time = self._time(head) if login else None
+        if time is not None and time >= self.forgiven.get(normalise(login), 0):
             account = self.account(login)
-            account.count("refused_attempts")
-            account.keep("refused", evidence(raw))
+            account.row(time)[REFUSED_ATTEMPTS] += 1
+            if account.wants("refused", time):
+                account.keep("refused", time, evidence(raw))
 
-    def _dovecot(self, line: Line, raw: str) -> None:
-        message = line.message
-        if _DOVECOT_FAILED.search(message):
-            user, client = _DOVECOT_USER.search(message), _DOVECOT_CLIENT.search(message + " ")
-            if user:
-                self._failed_login(user[1], client[1] if client else "", line, raw)
-        else:
-            mismatch = _AUTH_MISMATCH.search(message[:1000])
-            if mismatch:
-                self._failed_login(mismatch[1], mismatch[2], line, raw)
+    # ---- Dovecot, and the loggers themselves
 
-    def _failed_login(self, login: str, client: str, line: Line, raw: str) -> None:
-        if self._before(normalise(login), line):
+    def _dovecot(self, message: str, head: str, raw: str) -> None:
+        if "user=<" in message and any(words in message for words in _LOGGED_IN):
+            self._login(message, head)
+        elif "(auth" in message or "uth(" in message or "assword mismatch" in message:
+            if _DOVECOT_FAILED.search(message):
+                user, client = _DOVECOT_USER.search(message), _DOVECOT_CLIENT.search(message + " ")
+                if user:
+                    self._failed_login(user[1], client[1] if client else "", head, raw)
+            else:
+                mismatch = _AUTH_MISMATCH.search(message[:1000])
+                if mismatch:
+                    self._failed_login(mismatch[1], mismatch[2], head, raw)
+
+    def _login(self, message: str, head: str) -> None:
+        user, client, time = _DOVECOT_USER.search(" " + message), _DOVECOT_CLIENT.search(message + " "), self._time(head)
+        if user and time is not None and time >= self.forgiven.get(normalise(user[1]), 0):
+            account = self.account(user[1])
+            account.row(time)[LOGINS] += 1
+            if client:
+                account.value("login_clients", client[1], time)
+
+    def _failed_login(self, login: str, client: str, head: str, raw: str) -> None:
+        time = self._time(head)
+        if time is None or time < self.forgiven.get(normalise(login), 0):
             return
         account = self.account(login)
-        account.count("failed_logins")
+        account.row(time)[FAILED_LOGINS] += 1
         if client:
-            account.failed_clients.add(client)
-        account.keep("failed", evidence(raw))
+            account.value("failed_clients", client, time)
+        if account.wants("failed", time):
+            account.keep("failed", time, evidence(raw))
 
-    def _logger(self, line: Line) -> None:
-        text = line.message
-        if text.startswith("Suppressed ") or "messages lost due to rate-limiting" in text or ("lost " in text and "rate-limiting" in text):
-            self.gap(f"{line.program}: {evidence(text)[:200]}")
+    def _logger(self, message: str, head: str, raw: str) -> None:
+        if (
+            message.startswith("Suppressed ")
+            or "messages lost due to rate-limiting" in message
+            or ("lost " in message and "rate-limiting" in message)
+        ):
+            time = self._time(head)
+            if time is not None:
+                self.gap(evidence(raw[raw.find(" ") + 1 :])[:200], time)
 
-    def result(self) -> dict[str, t.Any]:
-        """Return the aggregates; see the module mail_log_info for their shape."""
-        refusals = sorted(self.refusals.items(), key=lambda item: (-item[1].count, item[0]))[:MAX_ROWS]
+    # ---- the end
+
+    def finish(self) -> None:
+        """Hand everything over to the book."""
+        self._flush()
+        self.book.add_refusals(self.refusals.values())
+        for key, domains in self.refusing.items():
+            self.book.set_refused(key, self.again.get(key), domains)
+        self.book.set_taken(self.taken)
+        self.book.set_open((queue_id, known.account, known.accepted, known.time) for queue_id, known in self.open.items() if known.account)
+        self.refusals = {}
+        self.taken = {}
+        if self.ahead:
+            self.gap(f"{self.ahead} lines are from the future: the clock of this host, or of who wrote its log, is wrong")
+
+    def _covered(self, begin: float) -> dict[str, float | None]:
+        """Return from when to when in the window lines were read, by this run and those before it."""
+        times = [time for time in (self.first, self.last, *self.book.meta("span", [])) if time is not None]
+        if not times or max(times) < begin:
+            return {"first": None, "last": None}
+        self.book.set_meta("span", [min(times), max(times)])
+        return {"first": max(min(times), begin), "last": max(times)}
+
+    def result(self, since: float | None = None) -> dict[str, t.Any]:
+        """Return the aggregates of a window; see the module mail_log_info for their shape. since: its begin, the log's where not set."""
+        self.finish()
+        begin = self.since if since is None else since
+        accounts = self.book.accounts(begin)
+        for name, account in accounts.items():
+            account["accepted_since"] = self.accepted_after.get(name, 0)
+        gaps = [*self.gaps, *self.book.notes(begin)]
         return {
-            "span": {"first": self.first, "last": self.last},
-            "gaps": self.gaps,
-            "complete": not self.gaps,
+            "span": self._covered(begin),
+            "gaps": gaps,
+            "complete": not gaps,
             "lines": self.lines,
             "unparsed": self.unparsed,
-            "accounts": {name: self.accounts[name].as_dict() for name in sorted(self.accounts)},
-            "refusals": [
-                {
-                    "address": address or None,
-                    "provider": provider,
-                    "id": identity,
-                    "code": code,
-                    "about": row.about,
-                    "count": row.count,
-                    "first": row.first,
-                    "last": row.last,
-                    "accepted": row.accepted if row.accepted is not None and row.accepted > row.last else None,
-                    "domains": sorted(row.domains),
-                    "sample": row.sample,
-                }
-                for (address, provider, identity, code), row in refusals
-            ],
-            "taken": [{"address": address, "domain": domain, "time": time} for (address, domain), time in sorted(self.taken.items())],
+            "unparsed_samples": self.samples,
+            "accounts": accounts,
+            "refusals": self.book.refusals(begin, MAX_ROWS),
+            "taken": self.book.taken(self.watch),
         }

@@ -80,11 +80,16 @@ class Replies:
                 if pattern.groups != 1:
                     raise RepliesError(f"{where}: code must have one group, it has {pattern.groups}")
             self._entries.append((tuple(word.lower() for word in words), pattern, dict(entry)))
+        # Most replies hold none of the entries' longest words: one search tells.
+        longest = sorted({max(words, key=len) for words, _, _ in self._entries})
+        self._any = re.compile("|".join(map(re.escape, longest))) if longest else None
 
     def match(self, reply: str) -> tuple[Entry, str] | None:
         """Return (entry, code) of the first entry whose words, and code where it has one, are in a remote reply, else None."""
         text = unfold(reply[:MAX_REPLY].strip())
         lower = text.lower()
+        if self._any is None or not self._any.search(lower):
+            return None
         for words, pattern, entry in self._entries:
             if not all(word in lower for word in words):
                 continue

@@ -1,24 +1,39 @@
 # Copyright: (c) 2026, the Good Standing developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a host's mail log is, and its lines in the order of time. Standard library only, Python >= 3.9."""
+"""Where a host's mail log is, and its lines in the order of time, from where the last run stopped. Standard library only, Python >= 3.9.
+
+A file is known again by how it begins, not by its name or inode: rotation renames it, copies it (copytruncate) or compresses it. Only
+whole lines are read; what a line still lacks is read next time.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import gzip
+import hashlib
 import os
 import re
 import shutil
 import subprocess
 import typing as t
+import zlib
 from pathlib import Path
 
 _ROTATION = re.compile(r"(\.(\d{1,4})|-\d{8}(?:-\d{1,10})?)(\.gz|\.zst)?\Z")
 MAX_ROTATIONS = 60
+#: So many octets tell a file from another.
+_BEGINNING = 1024
+_CHUNK = 1 << 20
+#: What a line is cut to while it is read; the parser cuts further.
+_MAX_LINE = 1 << 16
+_CURSOR = "-- cursor: "
 
 #: Every line of the mail facility, and what journald says of lines it dropped (journalctl(1): matches, '+' is or).
 JOURNAL_MATCHES = ["SYSLOG_FACILITY=2", "+", "SYSLOG_IDENTIFIER=systemd-journald"]
+
+#: Of a file that was read: how it began (octets and their SHA-256), and up to where.
+Mark = dict[str, t.Any]
 
 
 class SourceError(Exception):
@@ -32,11 +47,24 @@ class Source(t.NamedTuple):
     paths: list[str]
 
 
+class Position:
+    """Where reading stopped. marks: of the files, oldest first; cursor: of the journal; holes: what was to be read and is gone."""
+
+    def __init__(self, state: t.Any = None) -> None:
+        state = state if isinstance(state, dict) else {}
+        self.marks: list[Mark] = [mark for mark in state.get("marks", []) if isinstance(mark, dict)]
+        self.cursor: str | None = state.get("cursor")
+        self.holes: list[str] = []
+
+    def as_dict(self) -> dict[str, t.Any]:
+        return {"marks": self.marks, "cursor": self.cursor}
+
+
 def choose(kind: str, paths: list[str], since: float) -> Source:
     """Return the source that is there. kind: auto, file or journal; files not written since (epoch) are left out."""
     if kind in ("auto", "file"):
         found = [path for base in paths for path in rotations(base, since)]
-        if kind == "file" and not any(Path(path).exists() for path in paths):
+        if kind == "file" and not found and not any(Path(path).exists() for path in paths):
             raise SourceError(
                 f"no mail log at {', '.join(paths)}: name the right file in abuse_triage_log_paths, or set abuse_triage_log_source: journal"
             )
@@ -56,63 +84,168 @@ def rotations(base: str, since: float) -> list[str]:
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
             suffix = entry.name[len(Path(base).name) :] if entry.name.startswith(Path(base).name) else None
-            if suffix == "" or (suffix and _ROTATION.fullmatch(suffix)):
+            number = _number(suffix) if suffix is not None else None
+            if number is not None:
                 stat = entry.stat()
                 if stat.st_size and stat.st_mtime >= since:
-                    found.append((stat.st_mtime, entry.path))
-    return [path for _, path in sorted(found)[-MAX_ROTATIONS:]]
+                    found.append((stat.st_mtime, -number, entry.path))
+    return [path for _, _, path in sorted(found)[-MAX_ROTATIONS:]]
+
+
+def _number(suffix: str) -> int | None:
+    """Return how old a rotation is among those of the same moment: -1 the log itself, 0 one with a date; None for another file."""
+    found = _ROTATION.fullmatch(suffix)
+    return -1 if not suffix else int(found[2] or 0) if found else None
+
+
+def base_of(path: str) -> str:
+    """Return the name of the log that a file is a rotation of."""
+    return _ROTATION.sub("", path)
+
+
+def missing(base: str, since: float) -> list[str]:
+    """Return what lacks between the numbered rotations of a log, as far as they were written since then."""
+    name, numbers = Path(base).name, set()
+    for path in rotations(base, since):
+        found = _ROTATION.fullmatch(Path(path).name[len(name) :]) if Path(path).name != name else None
+        if found and found[2]:
+            numbers.add(int(found[2]))
+    return [
+        f"{base}.{number} is missing between its rotations"
+        for number in range(min(numbers, default=1), max(numbers, default=0))
+        if not any(os.path.exists(f"{base}.{number}{packed}") for packed in ("", ".gz", ".zst"))
+    ]
 
 
 def read(source: Source, since: float) -> t.Iterator[str]:
-    """Yield the source's lines; a SourceError says what could not be read."""
+    """Yield the source's lines from its beginning; a SourceError says what could not be read."""
+    for lines in blocks(source, since, Position()):
+        for line in lines:
+            yield line + "\n"
+
+
+def blocks(source: Source, since: float, position: Position) -> t.Iterator[list[str]]:
+    """Yield the lines that are new, many at once; when it is through, position is where the next run goes on."""
     if source.kind == "journal":
-        command = [
-            "journalctl",
-            "--quiet",
-            "--no-pager",
-            "--output=short-iso-precise",
-            f"--since=@{int(since)}",
-            *JOURNAL_MATCHES,
-        ]
-        yield from _output_of(command, "the journal", "the connecting user needs become, or membership of the group systemd-journal")
+        yield from _journal(since, position)
         return
+    before, position.marks = position.marks, []
     for path in source.paths:
-        yield from _read_file(path)
+        yield from _file(path, before, position)
+    # One that was being written when it was read and is not there any more took its end with it.
+    for base in dict.fromkeys(mark.get("base") for mark in before):
+        newest = [mark for mark in before if mark.get("base") == base][-1]
+        if not newest.get("found") and newest.get("time", 0) >= since:
+            position.holes.append(
+                f"{base} was read up to a place that is gone, and what it got since with it (a rotation that was removed)"
+            )
 
 
-def _read_file(path: str) -> t.Iterator[str]:
+def _file(path: str, before: list[Mark], position: Position) -> t.Iterator[list[str]]:
     try:
-        if path.endswith(".zst"):
-            yield from _output_of(["zstd", "-dcq", "--", path], path, "install zstd on this host")
-        elif path.endswith(".gz"):
-            with gzip.open(path, "rt", encoding="utf-8", errors="replace") as file:
-                yield from file
-        else:
-            with open(path, encoding="utf-8", errors="replace") as file:
-                yield from file
+        with _opened(path) as file:
+            beginning = file.read(_BEGINNING)
+            if b"\n" not in beginning and len(beginning) < _BEGINNING:
+                return  # not even one whole line yet
+            known = next((mark for mark in before if not mark.get("found") and _begins(mark, beginning)), None)
+            offset = 0
+            if known:
+                known["found"] = True
+                offset = int(known["offset"])
+            digest = hashlib.sha256(beginning).hexdigest()
+            mark: Mark = {"base": base_of(path), "time": os.stat(path).st_mtime, "size": len(beginning), "sha256": digest, "offset": offset}
+            if not _skip(file, beginning, offset):
+                position.holes.append(f"{path} is shorter than what was read of it")
+                return
+            position.marks.append(mark)
+            rest = beginning[offset:] if offset < len(beginning) else b""
+            for lines, size in _lines(file, rest):
+                yield lines
+                # Only now are they counted: whoever is cut off here reads them again.
+                mark["offset"] += size
     except PermissionError as exc:
         raise SourceError(
             f"{path} cannot be read ({exc.strerror}): the connecting user needs become, or membership of the group adm"
         ) from exc
-    except (OSError, EOFError) as exc:
+    except (OSError, EOFError, zlib.error) as exc:
         raise SourceError(f"{path} cannot be read ({exc})") from exc
 
 
-def _output_of(command: list[str], what: str, advice: str) -> t.Iterator[str]:
+def _begins(mark: Mark, beginning: bytes) -> bool:
+    size = int(mark.get("size", 0))
+    return 0 < size <= len(beginning) and hashlib.sha256(beginning[:size]).hexdigest() == mark.get("sha256")
+
+
+def _skip(file: t.BinaryIO, beginning: bytes, offset: int) -> bool:
+    """Go to an offset behind what was read of the beginning; False where the file ends before."""
+    left = offset - len(beginning)
+    while left > 0:
+        piece = file.read(min(left, _CHUNK))
+        if not piece:
+            return False
+        left -= len(piece)
+    return True
+
+
+def _lines(file: t.BinaryIO, rest: bytes) -> t.Iterator[tuple[list[str], int]]:
+    """Yield whole lines, many at once, and how many octets they were. A line without end is cut, and its rest passed over."""
+    skipped = 0  # octets of a line that is too long, of which the beginning was handed on
+    while True:
+        cut = rest.rfind(b"\n") + 1
+        if cut:
+            whole, rest = rest[:cut], rest[cut:]
+            size, head = skipped + len(whole), 0
+            if skipped:
+                head, skipped = whole.find(b"\n") + 1, 0
+            text = whole[head:-1].decode("utf-8", "replace") if cut > head else ""
+            yield text.split("\n") if cut > head else [], size
+        elif len(rest) > _MAX_LINE:
+            if not skipped:
+                yield [rest[:_MAX_LINE].decode("utf-8", "replace")], 0
+            skipped += len(rest)
+            rest = b""
+        piece = file.read(_CHUNK)
+        if not piece:
+            return
+        rest += piece
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> t.Iterator[t.BinaryIO]:
+    """Open a file, uncompressed where it is not."""
+    if path.endswith(".zst"):
+        with subprocess.Popen(["zstd", "-dcq", "--", path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            yield t.cast(t.BinaryIO, process.stdout)
+            t.cast(t.BinaryIO, process.stdout).close()
+        if process.returncode not in (0, None, -13):
+            raise OSError(f"zstd ended with {process.returncode}: is it installed, and the file whole?")
+    elif path.endswith(".gz"):
+        with gzip.open(path, "rb") as file:
+            yield t.cast(t.BinaryIO, file)
+    else:
+        with open(path, "rb") as plain:
+            yield plain
+
+
+def _journal(since: float, position: Position) -> t.Iterator[list[str]]:
+    command = ["journalctl", "--quiet", "--no-pager", "--output=short-iso-precise", "--show-cursor", *JOURNAL_MATCHES]
+    advice = "the connecting user needs become, or membership of the group systemd-journal"
+    start = f"--after-cursor={position.cursor}" if position.cursor else f"--since=@{int(since)}"
     try:
         with subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-            errors="replace",
-            env={**os.environ, "LC_ALL": "C"},
+            [*command, start], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "LC_ALL": "C"}
         ) as process:
-            if process.stdout is None or process.stderr is None:
-                raise SourceError(f"{what} cannot be read: no output of {command[0]}")
-            yield from process.stdout
-            complaint = process.stderr.read(1000).strip()
+            for lines, _ in _lines(t.cast(t.BinaryIO, process.stdout), b""):
+                if lines and lines[-1].startswith(_CURSOR):
+                    position.cursor = lines.pop()[len(_CURSOR) :].strip()[:1000]
+                yield lines
+            complaint = t.cast(t.BinaryIO, process.stderr).read(1000).decode("utf-8", "replace").strip()
     except OSError as exc:
-        raise SourceError(f"{what} cannot be read: {command[0]}: {exc.strerror}: {advice}") from exc
+        raise SourceError(f"the journal cannot be read: journalctl: {exc.strerror}: {advice}") from exc
     if process.returncode not in (0, None):
-        raise SourceError(f"{what} cannot be read: {command[0]} ended with {process.returncode} ({complaint[:300]}): {advice}")
+        if position.cursor and "cursor" in complaint.lower():
+            position.cursor = None
+            position.holes.append("the journal does not hold the place any more at which the last run stopped")
+            yield from _journal(since, position)
+            return
+        raise SourceError(f"the journal cannot be read: journalctl ended with {process.returncode} ({complaint[:300]}): {advice}")

@@ -117,6 +117,8 @@ def judge(
             continue
         families = {signal["family"] for signal in signals}
         verdict = "compromised" if len(families) > 1 and families & _TELLING else "suspect"
+        if name.startswith("uid:") and verdict == "compromised":
+            verdict = "suspect"  # a local user is no login: the lock cannot stop it
         if name in wanted:
             verdict = "exempt"
         if verdict == "suspect" and families == {"reputation"}:

@@ -52,6 +52,6 @@ def test_a_long_line_is_cut():
 def test_evidence_hides_passwords_and_control_characters():
     assert (
         evidence("auth: Password mismatch (given password: hunter2) \x1b[31m")
-        == "auth: Password mismatch (given password: [redacted] ?[31m"
+        == "auth: Password mismatch (given password: [redacted]) ?[31m"
     )
     assert len(evidence("x" * 5000)) == 400

@@ -168,7 +168,9 @@ def test_lines_before_the_window_are_left_out_and_unparsed_ones_counted():
     log = MailLog(NOW, NOW - 60)
     for raw in ("2026-11-24T05:58:00+00:00 mx1 postfix/qmgr[1]: x", "garbage", "2026-11-24T05:59:30+00:00 mx1 postfix/qmgr[1]: x"):
         log.feed(raw)
-    assert (log.lines, log.unparsed) == (1, 1)
+    result = log.result()
+    assert (result["lines"], result["unparsed"], result["unparsed_samples"]) == (2, 1, ["garbage"])
+    assert result["span"] == {"first": NOW - 30, "last": NOW - 30}
 
 
 def test_dropped_lines_make_the_log_incomplete():

@@ -1,0 +1,255 @@
+# Copyright: (c) 2026, the Good Standing developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What was read of one host's log so far: counters by the hour, messages under way, and where reading stopped, in one SQLite file.
+
+All of a run is one transaction: where it is cut off, the next run reads the same lines again, and counts none twice. The file is a cache:
+deleted, it is made anew from the log. Standard library only, Python >= 3.9.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import typing as t
+
+from .counters import KINDS, NUMBERS, Account
+
+VERSION = "1"
+MAX_CLIENTS = 100
+MAX_SENDERS = 20
+MAX_EVIDENCE = 10
+MAX_EVIDENCE_A_KIND = 3
+MAX_NOTES = 20
+_MAX_VALUES = 1000
+_LIMITS = {"clients": MAX_CLIENTS, "senders": MAX_SENDERS, "failed_clients": MAX_CLIENTS, "login_clients": MAX_CLIENTS}
+_SCHEMA = f"""
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE hours (account TEXT, hour INTEGER, {", ".join(f"{name} INTEGER" for name in NUMBERS)}, first REAL, last REAL,
+  PRIMARY KEY (account, hour)) WITHOUT ROWID;
+CREATE INDEX hours_hour ON hours (hour);
+CREATE TABLE marks (account TEXT, kind TEXT, value TEXT, first INTEGER, last INTEGER, PRIMARY KEY (account, kind, value)) WITHOUT ROWID;
+CREATE TABLE evidence (account TEXT, kind TEXT, hour INTEGER, number INTEGER, line TEXT,
+  PRIMARY KEY (account, kind, hour, number)) WITHOUT ROWID;
+CREATE TABLE open (queue_id TEXT PRIMARY KEY, account TEXT, accepted INTEGER, time REAL) WITHOUT ROWID;
+CREATE TABLE refusals (address TEXT, provider TEXT, id TEXT, code TEXT, hour INTEGER, about TEXT, count INTEGER, first REAL, last REAL,
+  sample TEXT, PRIMARY KEY (address, provider, id, code, hour)) WITHOUT ROWID;
+CREATE TABLE refused (address TEXT, provider TEXT, id TEXT, code TEXT, accepted REAL, domains TEXT,
+  PRIMARY KEY (address, provider, id, code)) WITHOUT ROWID;
+CREATE TABLE taken (address TEXT, domain TEXT, time REAL, PRIMARY KEY (address, domain)) WITHOUT ROWID;
+CREATE TABLE notes (time REAL, text TEXT, PRIMARY KEY (time, text)) WITHOUT ROWID;
+"""  # names of columns, no values
+_ADD = (
+    f"INSERT INTO hours VALUES (?, ?, {', '.join('?' * len(NUMBERS))}, ?, ?) ON CONFLICT (account, hour) DO UPDATE SET "  # noqa: S608
+    + ", ".join(f"{name} = {name} + excluded.{name}" for name in NUMBERS)
+    + ", first = min(first, excluded.first), last = max(last, excluded.last)"
+)
+
+
+#: What tells one kind of refusal from another: address, provider, id, code.
+Key = tuple[str, str, str, str]
+
+
+class Refusal:
+    """How often one receiver refused one address with one code in an hour."""
+
+    __slots__ = ("about", "count", "first", "hour", "key", "last", "sample")
+
+    def __init__(self, key: Key, about: str, time: float, sample: str) -> None:
+        self.key, self.hour, self.about, self.first, self.last, self.sample = key, int(time // 3600), about, time, time, sample
+        self.count = 0
+
+
+_FORGET_OLDEST = """DELETE FROM marks WHERE account = ? AND (kind, value) IN (
+  SELECT kind, value FROM marks WHERE account = ? ORDER BY last DESC, first DESC, value LIMIT -1 OFFSET ?)"""
+
+
+class Book:
+    """path: the file, None for a book in memory; frozen: what is there is read, and nothing is written.
+
+    sqlite3.Error and OSError are for the caller: such a book is no book, and the log is read as if there were none."""
+
+    def __init__(self, path: str | None, frozen: bool = False) -> None:
+        self.path = path if path and not frozen else None
+        there = bool(path) and os.path.exists(path or "")
+        self.db = self._open(path) if self.path else sqlite3.connect(":memory:", isolation_level=None)
+        if path and frozen and there:
+            with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as source:
+                source.backup(self.db)
+        self._begin()
+
+    def _open(self, path: str | None) -> sqlite3.Connection:
+        os.makedirs(os.path.dirname(path or ""), mode=0o755, exist_ok=True)
+        os.close(os.open(path or "", os.O_RDWR | os.O_CREAT, 0o600))
+        return sqlite3.connect(path or "", timeout=30, isolation_level=None)
+
+    def _begin(self) -> None:
+        """Take the one transaction of the run; a book of another version is begun anew."""
+        self.db.execute("BEGIN IMMEDIATE")
+        tables = {name for (name,) in self.db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if "meta" in tables and self.meta("version") == VERSION:
+            return
+        for name in tables:
+            self.db.execute(f'DROP TABLE "{name}"')
+        for statement in _SCHEMA.split(";"):
+            self.db.execute(statement)
+        self.set_meta("version", VERSION)
+
+    def commit(self) -> None:
+        """Make everything since the book was opened last: the end of the run's one transaction."""
+        self.db.execute("COMMIT")
+
+    def close(self) -> None:
+        """Give the file free; what was not committed is as if it had not been."""
+        self.db.close()
+
+    def meta(self, key: str, default: t.Any = None) -> t.Any:
+        row = self.db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return json.loads(row[0]) if row else default
+
+    def set_meta(self, key: str, value: t.Any) -> None:
+        self.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+
+    # ---- what the parser hands over
+
+    def add(self, accounts: dict[str, Account]) -> None:
+        """Add what accounts did."""
+        rows = ((name, hour, *numbers) for name, account in accounts.items() for hour, numbers in account.hours.items())
+        self.db.executemany(_ADD, rows)
+        for name, account in accounts.items():
+            self.db.executemany(
+                "INSERT INTO marks VALUES (?, ?, ?, ?, ?) ON CONFLICT (account, kind, value) DO UPDATE SET "
+                "first = min(first, excluded.first), last = max(last, excluded.last)",
+                [(name, kind, value, first, last) for (kind, value), (first, last) in account.values.items()],
+            )
+            kept: dict[tuple[str, int], int] = {}
+            for kind, hour, count in self.db.execute(
+                "SELECT kind, hour, count(*) FROM evidence WHERE account = ? GROUP BY kind, hour", (name,)
+            ):
+                kept[kind, hour] = count
+            self.db.executemany(
+                "INSERT INTO evidence VALUES (?, ?, ?, ?, ?)",
+                [
+                    (name, *key, kept.get(key, 0) + number, line)
+                    for key, lines in account.lines.items()
+                    for number, line in enumerate(lines[: max(0, MAX_EVIDENCE_A_KIND - kept.get(key, 0))])
+                ],
+            )
+            self.db.execute(_FORGET_OLDEST, (name, name, _MAX_VALUES))
+
+    def add_refusals(self, rows: t.Iterable[Refusal]) -> None:
+        """Add what receivers refused."""
+        for row in rows:
+            self.db.execute(
+                "INSERT INTO refusals VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (address, provider, id, code, hour) DO UPDATE SET "
+                "count = count + excluded.count, first = min(first, excluded.first), last = max(last, excluded.last)",
+                (*row.key, row.hour, row.about, row.count, row.first, row.last, row.sample),
+            )
+
+    def refused(self) -> dict[Key, tuple[float | None, list[str]]]:
+        """Return per (address, provider, id, code) when mail was taken again, and the domains that refused."""
+        rows = self.db.execute("SELECT address, provider, id, code, accepted, domains FROM refused")
+        return {
+            (address, provider, identity, code): (accepted, json.loads(domains))
+            for address, provider, identity, code, accepted, domains in rows
+        }
+
+    def set_refused(self, key: Key, accepted: float | None, domains: t.Iterable[str]) -> None:
+        self.db.execute("INSERT OR REPLACE INTO refused VALUES (?, ?, ?, ?, ?, ?)", (*key, accepted, json.dumps(sorted(domains))))
+
+    def set_taken(self, taken: dict[tuple[str, str], float]) -> None:
+        self.db.executemany("INSERT OR REPLACE INTO taken VALUES (?, ?, ?)", [(*key, time) for key, time in taken.items()])
+
+    def open_messages(self) -> dict[str, tuple[str, bool, float]]:
+        """Return per queue ID under way its account, whether it was accepted, and since when."""
+        rows = self.db.execute("SELECT queue_id, account, accepted, time FROM open")
+        return {queue_id: (account, bool(accepted), time) for queue_id, account, accepted, time in rows}
+
+    def set_open(self, messages: t.Iterable[tuple[str, str, bool, float]]) -> None:
+        self.db.execute("DELETE FROM open")
+        self.db.executemany("INSERT INTO open VALUES (?, ?, ?, ?)", messages)
+
+    def note(self, time: float, text: str) -> None:
+        """Note that something is missing in the log at a time."""
+        if self.db.execute("SELECT count(*) FROM notes").fetchone()[0] < 50 * MAX_NOTES:
+            self.db.execute("INSERT OR IGNORE INTO notes VALUES (?, ?)", (time, text))
+
+    def forget(self, account: str) -> None:
+        """Forget what an account did so far."""
+        for table in ("hours", "marks", "evidence", "open"):
+            self.db.execute(f"DELETE FROM {table} WHERE account = ?", (account,))  # noqa: S608  a fixed name
+
+    def prune(self, before: float) -> None:
+        """Forget what is older; what is under way has had its time too."""
+        hour = int(before // 3600)
+        self.db.execute("DELETE FROM hours WHERE hour < ?", (hour,))
+        self.db.execute("DELETE FROM marks WHERE last < ?", (hour,))
+        self.db.execute("DELETE FROM evidence WHERE hour < ?", (hour - 23,))
+        self.db.execute("DELETE FROM refusals WHERE hour < ?", (hour,))
+        self.db.execute(
+            "DELETE FROM refused WHERE NOT EXISTS (SELECT 1 FROM refusals r WHERE (r.address, r.provider, r.id, r.code) = "
+            "(refused.address, refused.provider, refused.id, refused.code))"
+        )
+        self.db.execute("DELETE FROM taken WHERE time < ?", (before,))
+        self.db.execute("DELETE FROM notes WHERE time < ?", (before,))
+        self.db.execute("DELETE FROM open WHERE time < ?", (before,))
+
+    # ---- what is told of a window
+
+    def accounts(self, since: float) -> dict[str, dict[str, t.Any]]:
+        """Return per account what it did in the hours that end after a time (epoch)."""
+        hour = int(since // 3600)
+        sums = ", ".join(f"sum({name})" for name in NUMBERS)
+        found: dict[str, dict[str, t.Any]] = {}
+        query = f"SELECT account, {sums}, min(first), max(last), max(recipients) FROM hours WHERE hour >= ? GROUP BY account "  # noqa: S608
+        # Who only reads mail is nobody's sender.
+        query += f"HAVING sum(logins) = 0 OR {' + '.join(f'sum({name})' for name in NUMBERS if name != 'logins')} > 0"
+        for name, *numbers, first, last, peak in self.db.execute(query, (hour,)):
+            found[name] = {**dict(zip(NUMBERS, numbers)), "first": first, "last": last, "peak_hour_recipients": peak}
+            found[name].update({kind: [] for kind in KINDS}, evidence=[])
+        for name, kind, value in self.db.execute(
+            "SELECT account, kind, value FROM marks WHERE last >= ? ORDER BY account, kind, value", (hour,)
+        ):
+            if name in found:
+                found[name][kind].append(value)
+        kept: dict[tuple[str, str], int] = {}
+        for name, kind, line in self.db.execute(
+            "SELECT account, kind, line FROM evidence WHERE hour >= ? ORDER BY account, kind, hour DESC, number", (hour - 23,)
+        ):
+            if name in found and kept.setdefault((name, kind), 0) < MAX_EVIDENCE_A_KIND:
+                kept[name, kind] += 1
+                found[name]["evidence"].append(line)
+        for account in found.values():
+            for kind in KINDS:
+                values = account[kind]
+                account[f"{kind}_at_least"] = min(len(values), _LIMITS[kind])
+                account[kind] = values[: _LIMITS[kind]]
+            account["evidence"] = account["evidence"][:MAX_EVIDENCE]
+        return found
+
+    def refusals(self, since: float, most: int) -> list[dict[str, t.Any]]:
+        """Return what receivers refused in the hours that end after a time, the most frequent first."""
+        again = self.refused()
+        query = (
+            "SELECT address, provider, id, code, max(about), sum(count), min(first), max(last), sample FROM refusals WHERE hour >= ? "
+            "GROUP BY address, provider, id, code ORDER BY sum(count) DESC, address, provider, id, code LIMIT ?"
+        )
+        rows = []
+        for address, provider, identity, code, about, count, first, last, sample in self.db.execute(query, (int(since // 3600), most)):
+            accepted, domains = again.get((address, provider, identity, code), (None, []))
+            rows.append({
+                "address": address or None, "provider": provider, "id": identity, "code": code, "about": about, "count": count,
+                "first": first, "last": last, "accepted": accepted if accepted is not None and accepted > last else None,
+                "domains": domains, "sample": sample,
+            })  # fmt: skip
+        return rows
+
+    def taken(self, domains: t.Container[str]) -> list[dict[str, t.Any]]:
+        rows = self.db.execute("SELECT address, domain, time FROM taken ORDER BY address, domain")
+        return [{"address": address, "domain": domain, "time": time} for address, domain, time in rows if domain in domains]
+
+    def notes(self, since: float) -> list[str]:
+        rows = self.db.execute("SELECT text FROM notes WHERE time >= ? GROUP BY text ORDER BY min(time), text", (since,))
+        return [text for (text,) in rows][:MAX_NOTES]

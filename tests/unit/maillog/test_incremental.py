@@ -1,0 +1,343 @@
+# Copyright: (c) 2026, the Good Standing developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A log that is read piece by piece, over rotations and runs that were cut off, gives what one reading of the whole gives."""
+
+from __future__ import annotations
+
+import datetime
+import gzip
+import os
+import shutil
+import sqlite3
+import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
+from goodstanding_src.library import mail_log_info
+from goodstanding_src.module_utils.goodstanding.maillog import sources
+from goodstanding_src.module_utils.goodstanding.maillog.book import Book
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+NOW = 1795500000.0  # 2026-11-24T06:00:00Z
+ROOT = Path(__file__).resolve().parents[3]
+REPLIES = yaml.safe_load((ROOT / "catalogue/provider_replies.yml").read_text(encoding="utf-8"))["replies"]
+BLOCKED = "550 5.7.1 Unfortunately, messages from [198.51.100.11] weren't sent. part of their network is on our block list (S3150)."
+
+
+def story(minutes: int = 100) -> list[tuple[float, str]]:
+    """Times and messages of three accounts, of local mail, of a content filter, of failed logins, over some minutes."""
+    lines: list[tuple[float, str]] = []
+    for number in range(minutes):
+        time = NOW - 3 * 3600 + number * 60
+        # Short queue IDs that are used again, and two messages under way at once.
+        one, two, login = f"{0xA0000000 + number % 7:X}", f"{0xB0000000 + number % 5:X}", f"user{number % 3}@alpha.test"
+        for second, text in enumerate((
+            f"postfix/submission/smtpd[1]: {one}: client=unknown[203.0.113.{number}], sasl_method=PLAIN, sasl_username={login}",
+            f"postfix/cleanup[2]: {one}: message-id=<{number}@x>",
+            f"postfix/qmgr[3]: {one}: from=<{login}>, size=553, nrcpt=3 (queue active)",
+            f"postfix/pickup[4]: {two}: uid=33 from=<www-data>",
+            f"postfix/qmgr[3]: {two}: from=<www-data@mx1>, size=99, nrcpt=1 (queue active)",
+            f"postfix/smtp[5]: {one}: to=<a@d.test>, relay=r.test[203.0.113.25]:25, delay=1, dsn=2.0.0, status=sent (250 ok)",
+            f"postfix/smtp[5]: {one}: to=<b@d.test>, relay=r.test[203.0.113.25]:25, delay=1, dsn=5.1.1, status=bounced (host "
+            "r.test[203.0.113.25] said: 550 5.1.1 no such user (in reply to RCPT TO command))",
+            f"postfix/smtp[5]: {one}: to=<c@e.test>, relay=m.test[203.0.113.26]:25, delay=1, dsn=5.7.1, status=bounced (host "
+            f"m.test[203.0.113.26] said: {BLOCKED} (in reply to MAIL FROM command))",
+            f"postfix/qmgr[3]: {one}: removed",
+            f"postfix/smtp[5]: {two}: to=<z@d.test>, relay=r.test[203.0.113.25]:25, delay=1, dsn=4.0.0, status=deferred (timed out)",
+            f"postfix/qmgr[3]: {two}: removed",
+            f"dovecot: imap-login: Logged in: user=<{login}>, method=PLAIN, rip=203.0.113.{number}, lip=198.51.100.12, TLS, session=<x>",
+            f"dovecot: imap-login: Login aborted: Connection closed (auth failed, 1 attempts in 2 secs) (auth_failed): user=<{login}>, "
+            "method=PLAIN, rip=192.0.2.9, lip=198.51.100.12, session=<y>",
+        )):  # fmt: skip
+            lines.append((time + second, text))
+    return lines
+
+
+def stamped(lines: list[tuple[float, str]], form: str = "rfc3339") -> bytes:
+    """The same lines as a logger writes them."""
+    texts = []
+    for time, text in lines:
+        moment = datetime.datetime.fromtimestamp(time, datetime.timezone.utc)
+        if form == "rfc3339":
+            texts.append(f"{moment.isoformat(timespec='microseconds')} mx1 {text}")
+        elif form == "journal":
+            texts.append(f"{moment.strftime('%Y-%m-%dT%H:%M:%S.%f+0000')} mx1 {text}")
+        elif form == "rfc3164":
+            texts.append(f"{moment.strftime('%b')} {moment.day:2} {moment.strftime('%H:%M:%S')} mx1 {text}")
+        else:
+            tag, _, message = text.partition(": ")
+            program, _, pid = tag.partition("[")
+            texts.append(f"<22>1 {moment.isoformat(timespec='microseconds')} mx1 {program} {pid.rstrip(']') or '-'} - - {message}")
+    return ("\n".join(texts) + "\n").encode()
+
+
+LOG = stamped(story())
+
+
+@pytest.fixture(autouse=True)
+def utc(monkeypatch):
+    monkeypatch.setenv("TZ", "UTC")
+    monkeypatch.setattr(mail_log_info, "load_state", lambda name: {})
+
+
+def ask(folder: Path, now: float = NOW, check_mode: bool = False, **fields: t.Any) -> tuple[dict, str | None]:
+    params = {
+        "source": "file", "paths": [str(folder / "mail.log")], "window": 24, "accepted_since": {}, "history": 15, "watch": ["d.test"],
+        "state": str(folder / "state/maillog.db"), "replies": REPLIES, "addresses": ["198.51.100.11"], **fields,
+    }  # fmt: skip
+    return mail_log_info.run(params, now, check_mode)
+
+
+def told(result: dict) -> dict:
+    """What must not depend on how the log was read; of the evidence only that it is there."""
+    accounts = {name: {**account, "evidence": len(account["evidence"])} for name, account in result["accounts"].items()}
+    return {**{name: result[name] for name in ("span", "gaps", "refusals", "taken")}, "accounts": accounts}
+
+
+def whole(folder: Path, data: bytes = LOG) -> dict:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "mail.log").write_bytes(data)
+    os.utime(folder / "mail.log", (NOW, NOW))
+    result, warning = ask(folder)
+    assert warning is None
+    return told(result)
+
+
+def test_the_whole_is_counted_right(tmp_path):
+    result = whole(tmp_path)
+    users = [result["accounts"][f"user{number}@alpha.test"] for number in range(3)]
+    assert [account["messages"] for account in users] == [34, 33, 33]
+    assert [account["recipients"] for account in users] == [102, 99, 99]
+    for account in users:
+        assert (
+            account["sent"]
+            == account["unknown_recipients"]
+            == account["reputation_refusals"]
+            == account["failed_logins"]
+            == account["messages"]
+        )
+        assert (account["bounced"], account["logins"], account["bytes"]) == (
+            2 * account["messages"],
+            account["messages"],
+            553 * account["messages"],
+        )
+        assert (account["clients_at_least"], account["failed_clients"]) == (account["messages"], ["192.0.2.9"])
+    local = result["accounts"]["uid:33"]
+    assert (local["messages"], local["deferred"], local["clients"]) == (100, 100, [])
+    assert [(row["code"], row["count"], row["domains"], row["accepted"]) for row in result["refusals"]] == [
+        ("S3150", 100, ["e.test"], None)
+    ]
+
+
+@pytest.mark.parametrize("form", ["journal", "rfc3164", "rfc5424"])
+def test_each_form_of_time_gives_the_same(tmp_path, form):
+    expected = whole(tmp_path / "a")
+    assert whole(tmp_path / "b", stamped(story(), form)) == expected
+
+
+def rotate(folder: Path, how: str) -> None:
+    """Do as logrotate does."""
+    log = folder / "mail.log"
+    if not log.exists() or how == "none":
+        return
+    for number in range(8, 0, -1):
+        for suffix in ("", ".gz"):
+            if (folder / f"mail.log.{number}{suffix}").exists():
+                (folder / f"mail.log.{number}{suffix}").rename(folder / f"mail.log.{number + 1}{suffix}")
+    if how == "copytruncate":
+        shutil.copy2(log, folder / "mail.log.1")
+        os.truncate(log, 0)
+    else:
+        log.rename(folder / "mail.log.1")
+    if how == "compressed":
+        with gzip.open(folder / "mail.log.1.gz", "wb") as file:
+            file.write((folder / "mail.log.1").read_bytes())
+        (folder / "mail.log.1").unlink()
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.integers(0, len(LOG)),
+        st.sampled_from(["none", "none", "create", "copytruncate", "compressed"]),
+        st.sampled_from(["run", "run", "killed", "check mode", "nothing"]),
+    ),
+    max_size=8,
+)
+
+
+@given(STEPS)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+def test_pieces_rotations_and_runs_that_were_cut_off_change_nothing(tmp_path_factory, steps):
+    folder = tmp_path_factory.mktemp("log")
+    expected = EXPECTED.setdefault("whole", whole(tmp_path_factory.mktemp("whole")))
+    at, age = 0, 100.0
+    for to, rotation, then in sorted(steps, key=lambda step: step[0]):
+        with (folder / "mail.log").open("ab") as file:
+            file.write(LOG[at:to])
+        at = max(at, to)
+        age -= 1
+        # A logger ends its line before the file is rotated.
+        if rotation != "none" and LOG[:at].endswith(b"\n"):
+            rotate(folder, rotation)
+        for path in folder.glob("mail.log*"):
+            if path.stat().st_mtime > NOW:
+                os.utime(path, (NOW - age, NOW - age))
+        if then == "killed":
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(Book, "commit", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+                with pytest.raises(KeyboardInterrupt):
+                    ask(folder)
+        elif then != "nothing":
+            ask(folder, check_mode=then == "check mode")
+    with (folder / "mail.log").open("ab") as file:
+        file.write(LOG[at:])
+    os.utime(folder / "mail.log", (NOW, NOW))
+    assert told(ask(folder)[0]) == expected
+    assert told(ask(folder)[0]) == expected, "and a run without anything new"
+
+
+EXPECTED: dict[str, dict] = {}
+
+
+def test_a_run_without_anything_new_reads_nothing(tmp_path):
+    whole(tmp_path)
+    result, _ = ask(tmp_path)
+    assert result["lines"] == 0
+    assert result["accounts"]["uid:33"]["messages"] == 100
+
+
+def test_check_mode_reads_the_memory_and_leaves_it_alone(tmp_path):
+    whole(tmp_path)
+    state = tmp_path / "state/maillog.db"
+    before = state.read_bytes(), state.stat().st_mtime_ns, sorted(path.name for path in state.parent.iterdir())
+    with (tmp_path / "mail.log").open("ab") as file:
+        file.write(stamped(story(3)))
+    result, _ = ask(tmp_path, check_mode=True)
+    assert result["lines"] == 39
+    assert (state.read_bytes(), state.stat().st_mtime_ns, sorted(path.name for path in state.parent.iterdir())) == before
+    assert ask(tmp_path)[0]["lines"] == 39
+    shutil.rmtree(tmp_path / "state")
+    result, _ = ask(tmp_path, check_mode=True)
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_rotation_that_was_removed_is_a_hole(tmp_path):
+    whole(tmp_path)
+    with (tmp_path / "mail.log").open("ab") as file:
+        file.write(stamped(story(3)))
+    (tmp_path / "mail.log").unlink()
+    (tmp_path / "mail.log").write_bytes(stamped([(NOW - 60, "postfix/qmgr[3]: x"), (NOW - 50, "postfix/qmgr[3]: y")]))
+    for _ in range(2):  # it stays a hole in the runs after
+        result, _ = ask(tmp_path)
+        assert result["complete"] is False
+        assert "read up to a place that is gone" in result["gaps"][0]
+    assert result["accounts"]["uid:33"]["messages"] == 100
+
+
+def test_a_number_that_lacks_between_the_rotations_is_a_hole(tmp_path):
+    for name in ("mail.log", "mail.log.1", "mail.log.3"):
+        (tmp_path / name).write_bytes(stamped([(NOW - 60, f"postfix/qmgr[3]: {name}")]))
+    result, _ = ask(tmp_path)
+    assert result["gaps"] == [f"{tmp_path}/mail.log.2 is missing between its rotations"]
+    (tmp_path / "mail.log.2.gz").touch()  # a day without mail
+    assert ask(tmp_path)[0]["gaps"] == []
+
+
+def test_what_journald_dropped_stays_known(tmp_path):
+    whole(tmp_path, LOG + stamped([(NOW - 60, "systemd-journald[1]: Suppressed 4711 messages from postfix@-.service")]))
+    result, _ = ask(tmp_path)
+    assert (result["complete"], result["lines"]) == (False, 0)
+    assert "Suppressed 4711 messages" in result["gaps"][0]
+
+
+def test_what_an_account_did_before_it_was_reinstated_is_forgotten_out_of_the_memory_too(tmp_path, monkeypatch):
+    whole(tmp_path)
+    monkeypatch.setattr(mail_log_info, "load_state", lambda name: {"user1@alpha.test": NOW})
+    for _ in range(2):
+        accounts = ask(tmp_path, now=NOW + 60)[0]["accounts"]
+        assert "user1@alpha.test" not in accounts
+        assert accounts["user2@alpha.test"]["messages"] == 33
+
+
+@pytest.mark.parametrize("damage", ["text", "another version", "directory"])
+def test_a_memory_that_cannot_be_used_is_named_or_made_anew(tmp_path, damage):
+    expected = whole(tmp_path)
+    state = tmp_path / "state/maillog.db"
+    if damage == "another version":
+        with sqlite3.connect(state) as db:
+            db.execute("UPDATE meta SET value = '\"0\"' WHERE key = 'version'")
+    else:
+        state.unlink()
+        state.mkdir() if damage == "directory" else state.write_text("no database at all, and longer than a header of one " * 90)
+    result, warning = ask(tmp_path)
+    assert told(result) == expected
+    assert (warning is None) is (damage == "another version")
+
+
+def test_a_disk_that_is_full_costs_the_memory_and_no_answer(tmp_path, monkeypatch):
+    whole(tmp_path / "a")
+
+    def full(self):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(Book, "commit", full)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b/mail.log").write_bytes(LOG)
+    result, warning = ask(tmp_path / "b")
+    assert result["accounts"]["uid:33"]["messages"] == 100
+    assert "disk is full" in (warning or "")
+
+
+HOSTILE = [
+    b"\0" * 100_000 + b"\n", b"\xff\xfe\xfd" * 1000 + b"\n", b"2026-11-24T05:00:00.5+00:00 mx1 postfix/smtpd[1]: "
+    + b"(" * 10_000_000 + b"\n",
+    b"x" * 300_000, b"\n\n\n", b"<22>1 garbage\n", b"2099-01-01T00:00:00+00:00 mx1 postfix/qmgr[1]: AB12CD34EF: removed\n",
+]  # fmt: skip
+
+
+def test_junk_is_counted_and_changes_no_verdict(tmp_path):
+    expected = whole(tmp_path / "a")
+    data = b"".join(piece for junk in HOSTILE for piece in (junk, b"\n"))
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b/mail.log").write_bytes(data + LOG)
+    result, _ = ask(tmp_path / "b")
+    assert told(result)["accounts"] == expected["accounts"]
+    assert result["unparsed"] >= 4
+    assert all(len(sample) <= 200 for sample in result["unparsed_samples"])
+
+
+def test_a_compressed_rotation_that_is_cut_short_is_named(tmp_path):
+    (tmp_path / "mail.log").write_bytes(LOG)
+    packed = gzip.compress(LOG)
+    (tmp_path / "mail.log.2.gz").write_bytes(packed[: len(packed) // 2])
+    os.utime(tmp_path / "mail.log.2.gz", (NOW - 9000, NOW - 9000))
+    with pytest.raises(sources.SourceError, match=r"mail\.log\.2\.gz cannot be read"):
+        ask(tmp_path)
+
+
+def test_a_content_filter_puts_mail_in_again_and_its_bounces_reach_the_account(tmp_path):
+    lines = [
+        "postfix/submission/smtpd[1]: AB12CD34EF: client=u[203.0.113.3], sasl_method=PLAIN, sasl_username=eve@alpha.test",
+        "postfix/qmgr[3]: AB12CD34EF: from=<eve@alpha.test>, size=553, nrcpt=1 (queue active)",
+        "postfix/10025/smtpd[1]: CD12CD34EF: client=localhost[127.0.0.1]",
+        "postfix/qmgr[3]: CD12CD34EF: from=<eve@alpha.test>, size=653, nrcpt=1 (queue active)",
+        # Its delivery may be faster than the filter's answer.
+        "postfix/smtp[5]: CD12CD34EF: to=<a@d.test>, relay=r.test[203.0.113.25]:25, delay=1, dsn=5.1.1, status=bounced (host r said: no)",
+        "postfix/smtp[6]: AB12CD34EF: to=<a@d.test>, relay=127.0.0.1[127.0.0.1]:10024, delay=1, dsn=2.0.0, status=sent (250 2.0.0 from "
+        "MTA(smtp:[127.0.0.1]:10025): 250 2.0.0 Ok: queued as CD12CD34EF)",
+        "postfix/qmgr[3]: AB12CD34EF: removed",
+        "postfix/smtp[5]: CD12CD34EF: to=<b@d.test>, relay=r.test[203.0.113.25]:25, delay=1, dsn=5.1.1, status=bounced (host r said: no)",
+    ]
+    result = whole(tmp_path, stamped([(NOW - 60 + second, text) for second, text in enumerate(lines)]))
+    account = result["accounts"]["eve@alpha.test"]
+    assert (account["messages"], account["recipients"], account["sent"], account["bounced"], account["unknown_recipients"]) == (
+        1,
+        1,
+        1,
+        2,
+        2,
+    )
+    assert list(result["accounts"]) == ["eve@alpha.test"]
