@@ -321,7 +321,7 @@ class MailLog:
         known = self.open.get(queue_id)
         if known is None or known.accepted or not rest.startswith("from=<"):
             return
-        active = _ACTIVE.search(rest[-80:])
+        active = _ACTIVE.match(rest, max(rest.rfind(", size="), 0))
         if active:
             self._accepted(known, int(active[2]), int(active[1]), rest[6 : rest.rfind(">")], head, raw)
 
@@ -330,6 +330,8 @@ class MailLog:
             self.open.pop(message[:-9], None)
 
     def _cleanup(self, message: str, head: str, raw: str) -> None:
+        if ": hold: " not in message:
+            return
         queue_id, _, rest = message.partition(": ")
         if not rest.startswith("hold: "):
             return
@@ -393,7 +395,7 @@ class MailLog:
                 known.waiting.append((message, head, raw, daemon))
             known = None
         # The first status= is Postfix's own: what follows it is the remote server's text.
-        status = _STATUS.search(rest)
+        status = _STATUS.match(rest, rest.find(", dsn=", rest.find(">, ")))
         if not status:
             return
         if status[2] == "sent":
@@ -516,7 +518,8 @@ class MailLog:
                     self._failed_login(mismatch[1], mismatch[2], head, raw)
 
     def _login(self, message: str, head: str) -> None:
-        user, client, time = _DOVECOT_USER.search(" " + message), _DOVECOT_CLIENT.search(message + " "), self._time(head)
+        user = _DOVECOT_USER.match(message, max(message.find(" user=<"), 0))
+        client, time = _DOVECOT_CLIENT.match(message + " ", max(message.find(" rip="), 0)), self._time(head)
         if user and time is not None and time >= self.forgiven.get(normalise(user[1]), 0):
             account = self.account(user[1])
             account.row(time)[LOGINS] += 1
