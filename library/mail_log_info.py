@@ -185,6 +185,7 @@ taken:
 """
 
 import contextlib
+import os
 import sqlite3
 import time
 import typing as t
@@ -208,13 +209,19 @@ def open_book(path: str | None, frozen: bool) -> tuple[Book, str | None]:
 
 def run(params: dict[str, t.Any], now: float, check_mode: bool) -> tuple[dict[str, t.Any], str | None]:
     """Return the module's result, and what went wrong with its memory; SourceError where the log cannot be read."""
-    book, warning = open_book(None if params["accepted_since"] else params["state"] or None, check_mode)
-    with contextlib.closing(book):
-        result = count(params, now, book)
-        try:
+    state = None if params["accepted_since"] else params["state"] or None
+    book, warning = open_book(state, check_mode)
+    try:
+        with contextlib.closing(book):
+            result = count(params, now, book)
             book.commit()
-        except (sqlite3.Error, OSError) as exc:
-            warning = f"{params['state']} cannot be written ({exc}): the next run reads this part of the log again"
+    except (sqlite3.Error, OSError) as exc:
+        warning = f"{state} cannot be used ({exc}): the whole log is read"
+        if state and not check_mode and not isinstance(exc, (sqlite3.OperationalError, OSError)):
+            os.replace(state, f"{state}.damaged")
+            warning += f", and it is kept as {state}.damaged"
+        with contextlib.closing(Book(None)) as empty:
+            result = count(params, now, empty)
     return result, warning
 
 
@@ -222,7 +229,33 @@ def count(params: dict[str, t.Any], now: float, book: Book) -> dict[str, t.Any]:
     """Read what is new into the book, and return what it says of the window."""
     begin = now - params["window"] * 3600
     horizon = begin if params["accepted_since"] else min(begin, now - params["history"] * 86400)
-    source = sources.choose(params["source"], params["paths"], horizon)
+    source = sources.choose(params["source"], params["paths"], begin, horizon)
+    if book.meta("kind", source.kind) != source.kind:
+        book.clear()  # the same lines stand in the file and in the journal
+    try:
+        log, position = read(params, now, horizon, source, book)
+    except sources.LostError as exc:
+        book.clear()
+        log, position = read(params, now, horizon, source, book)
+        log.gap(str(exc))
+    for hole in position.holes:
+        log.gap(hole)
+    for base in params["paths"] if source.kind == "file" else ():
+        for hole in sources.missing(base, begin):
+            log.gap_now(hole)
+    book.set_meta("kind", source.kind)
+    book.set_meta("position", position.as_dict())
+    log.finish()
+    book.prune(horizon)
+    result = log.result(begin)
+    if result["span"]["last"] is None:
+        log.gap_now(f"no line of the mail log in the last {params['window']} hours: is it elsewhere, or hidden from this user?")
+        result = log.result(begin)
+    return {"source": source._asdict(), **result}
+
+
+def read(params: dict[str, t.Any], now: float, horizon: float, source: sources.Source, book: Book) -> tuple[MailLog, sources.Position]:
+    """Read the lines that the book does not have yet."""
     log = MailLog(
         now,
         horizon,
@@ -240,18 +273,7 @@ def count(params: dict[str, t.Any], now: float, book: Book) -> dict[str, t.Any]:
     position = sources.Position(book.meta("position"))
     for lines in sources.blocks(source, horizon, position):
         log.feed_lines(lines)
-    for hole in position.holes:
-        log.gap(hole)
-    for base in params["paths"] if source.kind == "file" else ():
-        for hole in sources.missing(base, begin):
-            log.gap_now(hole)
-    book.set_meta("position", position.as_dict())
-    book.prune(horizon)
-    result = log.result(begin)
-    if result["span"]["last"] is None:
-        log.gap_now(f"no line of the mail log in the last {params['window']} hours: is it elsewhere, or hidden from this user?")
-        result = log.result(begin)
-    return {"source": source._asdict(), **result}
+    return log, position
 
 
 def main() -> None:

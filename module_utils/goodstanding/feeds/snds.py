@@ -199,7 +199,9 @@ def _status_row(record: Row) -> Row | None:
     if _key(first) > _key(last) or (":" in first + last and not (":" in first and ":" in last)):
         raise ValueError(f"{first} to {last} is no range")
     blocked, word = record.get("blocked", "").lower(), record.get("status", "").lower()
-    status = next((state for state in _STATES if state in word), None)
+    # What is wrong may stand in the reason alone, beside Yes or No: "No, Junked due to user complaints".
+    reason = re.match("[a-z]*", record.get("reason", "").lower())
+    status = next((state for state in _STATES if state in (word, reason[0] if reason else "")), None)
     if status is None:
         if blocked in ("no", "false", "0") or (not blocked and word in ("ok", "normal", "active")):
             return None

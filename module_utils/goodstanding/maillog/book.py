@@ -23,7 +23,7 @@ MAX_SENDERS = 20
 MAX_EVIDENCE = 10
 MAX_EVIDENCE_A_KIND = 3
 MAX_NOTES = 20
-_MAX_VALUES = 1000
+_MAX_VALUES = 300
 _LIMITS = {"clients": MAX_CLIENTS, "senders": MAX_SENDERS, "failed_clients": MAX_CLIENTS, "login_clients": MAX_CLIENTS}
 _SCHEMA = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -62,8 +62,9 @@ class Refusal:
         self.count = 0
 
 
-_FORGET_OLDEST = """DELETE FROM marks WHERE account = ? AND (kind, value) IN (
-  SELECT kind, value FROM marks WHERE account = ? ORDER BY last DESC, first DESC, value LIMIT -1 OFFSET ?)"""
+_FORGET_OLDEST = """DELETE FROM marks WHERE account = ? AND (kind, value) IN (SELECT kind, value FROM (
+  SELECT kind, value, row_number() OVER (PARTITION BY kind ORDER BY last DESC, first DESC, value) AS place FROM marks WHERE account = ?)
+  WHERE place > ?)"""
 
 
 class Book:
@@ -91,7 +92,11 @@ class Book:
         tables = {name for (name,) in self.db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if "meta" in tables and self.meta("version") == VERSION:
             return
-        for name in tables:
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin anew, with nothing in the book."""
+        for (name,) in self.db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
             self.db.execute(f'DROP TABLE "{name}"')
         for statement in _SCHEMA.split(";"):
             self.db.execute(statement)
@@ -139,6 +144,10 @@ class Book:
             )
             self.db.execute(_FORGET_OLDEST, (name, name, _MAX_VALUES))
 
+    def names(self) -> set[str]:
+        """Return the accounts that the book holds."""
+        return {name for (name,) in self.db.execute("SELECT DISTINCT account FROM hours")}
+
     def add_refusals(self, rows: t.Iterable[Refusal]) -> None:
         """Add what receivers refused."""
         for row in rows:
@@ -173,8 +182,10 @@ class Book:
 
     def note(self, time: float, text: str) -> None:
         """Note that something is missing in the log at a time."""
-        if self.db.execute("SELECT count(*) FROM notes").fetchone()[0] < 50 * MAX_NOTES:
-            self.db.execute("INSERT OR IGNORE INTO notes VALUES (?, ?)", (time, text))
+        self.db.execute("INSERT OR IGNORE INTO notes VALUES (?, ?)", (time, text))
+        self.db.execute(
+            "DELETE FROM notes WHERE (time, text) IN (SELECT time, text FROM notes ORDER BY time DESC LIMIT -1 OFFSET ?)", (50 * MAX_NOTES,)
+        )
 
     def forget(self, account: str) -> None:
         """Forget what an account did so far."""

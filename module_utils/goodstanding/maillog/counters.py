@@ -28,11 +28,12 @@ class Account:
     """hours: per hour of the epoch the numbers, then the times of the first and last event; values: per (kind, value) the hours of the
     first and last time it was seen; lines: per kind and day (its first hour) some lines of evidence."""
 
-    __slots__ = ("hours", "last_hour", "last_row", "lines", "values")
+    __slots__ = ("hours", "kinds", "last_hour", "last_row", "lines", "values")
 
     def __init__(self) -> None:
         self.hours: dict[int, list[float]] = {}
         self.values: dict[tuple[str, str], list[int]] = {}
+        self.kinds: dict[str, int] = {}
         self.lines: dict[tuple[str, int], list[str]] = {}
         self.last_hour = -1
         self.last_row: list[float] = []
@@ -56,7 +57,8 @@ class Account:
         key = (kind, value)
         known = self.values.get(key)
         if known is None:
-            if len(self.values) < len(KINDS) * MAX_VALUES:
+            if self.kinds.setdefault(kind, 0) < MAX_VALUES:
+                self.kinds[kind] += 1
                 self.values[key] = [hour, hour]
         elif hour > known[1]:
             known[1] = hour

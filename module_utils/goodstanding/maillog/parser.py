@@ -12,6 +12,7 @@ Most lines are told by a word or two at a fixed place, and only what is left is 
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import typing as t
 
@@ -55,6 +56,8 @@ _RELAY = re.compile(r", relay=[^\s\[]{1,255}\[([0-9A-Fa-f.:]{2,45})\]")
 _UID = re.compile(r"uid=(\d{1,10}) from=<")
 _QUEUED_AS = re.compile(r"queued as ([0-9A-Za-z]{5,30})\b")
 _REJECTED_LOGIN = re.compile(r"\d{3} \d\.\d{1,3}\.\d{1,3} <([^>\s]{1,320})>: SASL login name rejected: ")
+# What a client says of itself (helo=<...>) ends with the bracket.
+_REFUSED_LOGIN = re.compile(r"> sasl_method=[\w-]{1,20} sasl_username=(\S{0,319}[^\s>])\Z")
 _SASL_FAILED = re.compile(r"warning: [^\[\s]{1,300}\[([0-9A-Fa-f.:]{2,45})\]: SASL [\w-]{1,20} authentication failed")
 _DOVECOT_FAILED = re.compile(r"\(auth[_ ]failed[^)]{0,100}\)")
 _DOVECOT_USER = re.compile(r" user=<([^>]{1,320})>")
@@ -63,6 +66,12 @@ _AUTH_MISMATCH = re.compile(r"\(([^,()\s]{1,320}),([0-9A-Fa-f.:]{2,45}),[^)]{0,1
 _DOVECOT = frozenset(("dovecot", "auth", "imap-login", "pop3-login", "submission-login", "managesieve-login"))
 _LOGGED_IN = ("-login: Login: user=<", "-login: Logged in: user=<")
 _LOOPBACK = ("127.", "::1")
+_LOCAL = [
+    ipaddress.ip_network(text)
+    for text in ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "::1/128", "fc00::/7", "fe80::/10")
+]
+#: Of mail that a content filter put in again: so many lines wait for its owner at once.
+_MAX_WAITING = 5_000
 
 Handler = t.Callable[[str, str, str], None]
 
@@ -81,6 +90,15 @@ def _relay(delivery: str) -> str:
     """Return the address of the server that a delivery line names, or an empty text."""
     match = _RELAY.match(delivery, max(delivery.rfind(", relay="), 0))
     return match[1] if match else ""
+
+
+def _is_local(address: str) -> bool:
+    """Whether a relay is this host, or a machine beside it."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return True
+    return any(parsed in network for network in _LOCAL)
 
 
 def _domain(delivery: str) -> str:
@@ -118,7 +136,7 @@ class MailLog:
         self.book = book or Book(None)
         self.forgiven: dict[str, float] = {}
         self.accounts: dict[str, Account] = {}
-        self.known: set[str] = set()
+        self.known = self.book.names()
         self.open = {
             queue_id: _Message(account, time, accepted) for queue_id, (account, accepted, time) in self.book.open_messages().items()
         }
@@ -132,6 +150,8 @@ class MailLog:
                 self.refused_by.setdefault((key[0], domain), set()).add(key)
         self.taken: dict[tuple[str, str], float] = {}
         self.gaps: list[str] = []
+        self.touched: set[Key] = set()
+        self.waiting = 0
         self.handlers: dict[str, Handler | None] = {}
         self.lines = self.unparsed = self.ahead = 0
         self.samples: list[str] = []
@@ -182,7 +202,7 @@ class MailLog:
             for raw in some:
                 found = parts(raw) if raw[:1] == "<" else (raw, "", "")
                 time = self.clock.time(found[0]) if found else None
-                if time is None or time < self.since:
+                if time is None or not self.since <= time <= self.now + _AHEAD:
                     continue
                 self.first = time if self.first is None else min(self.first, time)
                 self.last = time if self.last is None else max(self.last, time)
@@ -316,7 +336,9 @@ class MailLog:
     def _qmgr(self, message: str, head: str, raw: str) -> None:
         queue_id, _, rest = message.partition(": ")
         if rest == "removed":
-            self.open.pop(queue_id, None)
+            gone = self.open.pop(queue_id, None)
+            if gone is not None:
+                self.waiting -= len(gone.waiting)
             return
         known = self.open.get(queue_id)
         if known is None or known.accepted or not rest.startswith("from=<"):
@@ -330,9 +352,11 @@ class MailLog:
             self.open.pop(message[:-9], None)
 
     def _cleanup(self, message: str, head: str, raw: str) -> None:
-        if ": hold: " not in message:
+        if ": hold: " not in message and ": milter-reject: " not in message:
             return
         queue_id, _, rest = message.partition(": ")
+        if rest.startswith("milter-reject: END-OF-MESSAGE"):
+            self.open.pop(queue_id, None)  # it never was a message, and the queue ID is free
         if not rest.startswith("hold: "):
             return
         known = self.open.get(queue_id)
@@ -391,7 +415,8 @@ class MailLog:
         if known is None and ", status=sent (" in rest and not (self.refused_by or self.watch):
             return
         if known is not None and known.account is None:
-            if len(known.waiting) < 100:
+            if len(known.waiting) < 100 and self.waiting < _MAX_WAITING:
+                self.waiting += 1
                 known.waiting.append((message, head, raw, daemon))
             known = None
         # The first status= is Postfix's own: what follows it is the remote server's text.
@@ -403,7 +428,7 @@ class MailLog:
                 time = self._time(head)
                 if time is not None and known.account is not None:
                     self.account(known.account).row(time)[SENT] += 1
-                    if daemon == "smtp" and ", relay=127." in rest:
+                    if _relay(rest[: status.start()]).startswith(_LOOPBACK):
                         self._filtered(known, rest[status.end() :])
             if daemon == "smtp" and (self.refused_by or self.watch):
                 self._taken(rest[: status.start()], head)
@@ -418,6 +443,7 @@ class MailLog:
             again.account, again.accepted = message.account, True
             for waiting in again.waiting:
                 self._delivered(*waiting)
+            self.waiting -= len(again.waiting)
             again.waiting = []
 
     def _not_sent(self, known: _Message | None, queue_id: str, rest: str, status: re.Match[str], head: str, raw: str, daemon: str) -> None:
@@ -465,6 +491,7 @@ class MailLog:
         row.count += 1
         row.last = max(row.last, time)
         domains = self.refusing.setdefault(key, set())
+        self.touched.add(key)
         domain = _domain(before)
         if domain not in domains and len(domains) < MAX_DOMAINS:
             domains.add(domain)
@@ -475,8 +502,10 @@ class MailLog:
 
     def _taken(self, before: str, head: str) -> None:
         """Note that a receiver that refused an address took mail from it again; only where that address is the only one it can be."""
-        domain = _domain(before)
-        address = self.senders.find("", _relay(before)) or ""
+        domain, relay = _domain(before), _relay(before)
+        if not relay or _is_local(relay):
+            return  # a content filter took it, and the receiver was not asked yet
+        address = self.senders.find("", relay) or ""
         keys = self.refused_by.get((address, domain))
         watched = address and domain in self.watch
         if not keys and not watched:
@@ -486,15 +515,14 @@ class MailLog:
             return
         for key in keys or ():
             self.again[key] = time
+            self.touched.add(key)
         if watched:
             self.taken[address, domain] = time
 
     def _reject(self, rest: str, head: str, raw: str) -> None:
         # Postfix 3.10 ends the line with the login; before, only the lock's own refusal names it.
-        _, found, login = rest.rpartition(" sasl_username=")
-        if not found:
-            match = _REJECTED_LOGIN.search(rest[:1000])
-            login = match[1] if match else ""
+        match = _REFUSED_LOGIN.search(rest, max(rest.rfind("> sasl_method="), 0)) or _REJECTED_LOGIN.search(rest[:1000])
+        login = match[1] if match else ""
         time = self._time(head) if login else None
         if time is not None and time >= self.forgiven.get(normalise(login), 0):
             account = self.account(login)
@@ -553,10 +581,15 @@ class MailLog:
         """Hand everything over to the book."""
         self._flush()
         self.book.add_refusals(self.refusals.values())
-        for key, domains in self.refusing.items():
-            self.book.set_refused(key, self.again.get(key), domains)
+        for key in self.touched:
+            self.book.set_refused(key, self.again.get(key), self.refusing[key])
+        self.touched = set()
         self.book.set_taken(self.taken)
-        self.book.set_open((queue_id, known.account, known.accepted, known.time) for queue_id, known in self.open.items() if known.account)
+        self.book.set_open(
+            (queue_id, known.account, known.accepted, known.time)
+            for queue_id, known in self.open.items()
+            if known.account and known.time >= self.since
+        )
         self.refusals = {}
         self.taken = {}
         if self.ahead:
@@ -564,7 +597,8 @@ class MailLog:
 
     def _covered(self, begin: float) -> dict[str, float | None]:
         """Return from when to when in the window lines were read, by this run and those before it."""
-        times = [time for time in (self.first, self.last, *self.book.meta("span", [])) if time is not None]
+        known = (self.first, self.last, *self.book.meta("span", []))
+        times = [time for time in known if time is not None and time <= self.now + _AHEAD]
         if not times or max(times) < begin:
             return {"first": None, "last": None}
         self.book.set_meta("span", [min(times), max(times)])

@@ -40,6 +40,10 @@ class SourceError(Exception):
     """The log cannot be read; the message names it and says what to do."""
 
 
+class LostError(Exception):
+    """The place at which the last run stopped is not there any more: everything is to be read anew, into an empty book."""
+
+
 class Source(t.NamedTuple):
     """kind: file or journal; paths: the files, oldest first."""
 
@@ -60,10 +64,13 @@ class Position:
         return {"marks": self.marks, "cursor": self.cursor}
 
 
-def choose(kind: str, paths: list[str], since: float) -> Source:
-    """Return the source that is there. kind: auto, file or journal; files not written since (epoch) are left out."""
+def choose(kind: str, paths: list[str], since: float, horizon: float | None = None) -> Source:
+    """Return the source that is there. kind: auto, file or journal, auto takes files that were written since then (epoch); horizon: files
+    that were not written since are left out, since where not given."""
     if kind in ("auto", "file"):
         found = [path for base in paths for path in rotations(base, since)]
+        if (found or kind == "file") and horizon is not None:
+            found = [path for base in paths for path in rotations(base, horizon)]
         if kind == "file" and not found and not any(Path(path).exists() for path in paths):
             raise SourceError(
                 f"no mail log at {', '.join(paths)}: name the right file in abuse_triage_log_paths, or set abuse_triage_log_source: journal"
@@ -147,17 +154,25 @@ def _file(path: str, before: list[Mark], position: Position) -> t.Iterator[list[
             beginning = file.read(_BEGINNING)
             if b"\n" not in beginning and len(beginning) < _BEGINNING:
                 return  # not even one whole line yet
-            known = next((mark for mark in before if not mark.get("found") and _begins(mark, beginning)), None)
+            # A copy of a file that was read just now: compressed and not yet removed, or copied and not yet truncated.
+            twin = next((mark for mark in position.marks if _begins(mark, beginning)), None)
+            known = twin or next((mark for mark in before if not mark.get("found") and _begins(mark, beginning)), None)
             offset = 0
             if known:
                 known["found"] = True
                 offset = int(known["offset"])
             digest = hashlib.sha256(beginning).hexdigest()
             mark: Mark = {"base": base_of(path), "time": os.stat(path).st_mtime, "size": len(beginning), "sha256": digest, "offset": offset}
-            if not _skip(file, beginning, offset):
-                position.holes.append(f"{path} is shorter than what was read of it")
+            if twin is None:
+                position.marks.append(mark)
+            else:
+                mark = twin
+            lacking = _skip(file, beginning, offset)
+            if lacking:
+                if twin is None:
+                    position.holes.append(f"{path} is shorter than what was read of it")
+                    mark["offset"] = offset - lacking
                 return
-            position.marks.append(mark)
             rest = beginning[offset:] if offset < len(beginning) else b""
             for lines, size in _lines(file, rest):
                 yield lines
@@ -176,15 +191,15 @@ def _begins(mark: Mark, beginning: bytes) -> bool:
     return 0 < size <= len(beginning) and hashlib.sha256(beginning[:size]).hexdigest() == mark.get("sha256")
 
 
-def _skip(file: t.BinaryIO, beginning: bytes, offset: int) -> bool:
-    """Go to an offset behind what was read of the beginning; False where the file ends before."""
+def _skip(file: t.BinaryIO, beginning: bytes, offset: int) -> int:
+    """Go to an offset behind what was read of the beginning; return how many octets lack where the file ends before."""
     left = offset - len(beginning)
     while left > 0:
         piece = file.read(min(left, _CHUNK))
         if not piece:
-            return False
+            return left
         left -= len(piece)
-    return True
+    return 0
 
 
 def _lines(file: t.BinaryIO, rest: bytes) -> t.Iterator[tuple[list[str], int]]:
@@ -227,25 +242,34 @@ def _opened(path: str) -> t.Iterator[t.BinaryIO]:
             yield plain
 
 
-def _journal(since: float, position: Position) -> t.Iterator[list[str]]:
-    command = ["journalctl", "--quiet", "--no-pager", "--output=short-iso-precise", "--show-cursor", *JOURNAL_MATCHES]
-    advice = "the connecting user needs become, or membership of the group systemd-journal"
-    start = f"--after-cursor={position.cursor}" if position.cursor else f"--since=@{int(since)}"
+_JOURNAL_ADVICE = "the connecting user needs become, or membership of the group systemd-journal"
+
+
+def _journalctl(*options: str) -> subprocess.Popen[bytes]:
+    command = ["journalctl", "--quiet", "--no-pager", "--show-cursor", *options]
     try:
-        with subprocess.Popen(
-            [*command, start], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "LC_ALL": "C"}
-        ) as process:
-            for lines, _ in _lines(t.cast(t.BinaryIO, process.stdout), b""):
-                if lines and lines[-1].startswith(_CURSOR):
-                    position.cursor = lines.pop()[len(_CURSOR) :].strip()[:1000]
-                yield lines
-            complaint = t.cast(t.BinaryIO, process.stderr).read(1000).decode("utf-8", "replace").strip()
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "LC_ALL": "C"})
     except OSError as exc:
-        raise SourceError(f"the journal cannot be read: journalctl: {exc.strerror}: {advice}") from exc
+        raise SourceError(f"the journal cannot be read: journalctl: {exc.strerror}: {_JOURNAL_ADVICE}") from exc
+
+
+def _is_there(cursor: str) -> bool:
+    """Whether the journal still holds the entry of a cursor: --after-cursor goes on at the nearest one, and says nothing."""
+    out, _ = _journalctl(f"--cursor={cursor}", "--lines=1", "--output=cat").communicate()
+    return f"{_CURSOR}{cursor}" in out.decode("utf-8", "replace").splitlines()
+
+
+def _journal(since: float, position: Position) -> t.Iterator[list[str]]:
+    if position.cursor and not _is_there(position.cursor):
+        raise LostError("the journal does not hold the place any more at which the last run stopped: what it got until now may lack")
+    start = f"--after-cursor={position.cursor}" if position.cursor else f"--since=@{int(since)}"
+    with _journalctl("--output=short-iso-precise", start, *JOURNAL_MATCHES) as process:
+        for lines, _ in _lines(t.cast(t.BinaryIO, process.stdout), b""):
+            if lines and lines[-1].startswith(_CURSOR):
+                position.cursor = lines.pop()[len(_CURSOR) :].strip()[:1000]
+            yield lines
+        complaint = t.cast(t.BinaryIO, process.stderr).read(1000).decode("utf-8", "replace").strip()
     if process.returncode not in (0, None):
-        if position.cursor and "cursor" in complaint.lower():
-            position.cursor = None
-            position.holes.append("the journal does not hold the place any more at which the last run stopped")
-            yield from _journal(since, position)
-            return
-        raise SourceError(f"the journal cannot be read: journalctl ended with {process.returncode} ({complaint[:300]}): {advice}")
+        raise SourceError(f"the journal cannot be read: journalctl ended with {process.returncode} ({complaint[:300]}): {_JOURNAL_ADVICE}")
+    if complaint:
+        position.holes.append(f"journalctl: {' '.join(complaint.split())[:200]}")

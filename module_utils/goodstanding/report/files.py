@@ -40,6 +40,7 @@ def load(path: str, schema: str) -> dict[str, t.Any]:
         raise ReportError(f"the findings file {path} cannot be read ({exc}): give the findings.json of an earlier assess run") from exc
     if not isinstance(document, dict):
         raise ReportError(f"the findings file {path} holds no findings: give the findings.json of an earlier assess run")
+    document.setdefault("feeds", [])  # an incident goes on over an upgrade: earlier runs had none
     validate(document, schema)
     return document
 

@@ -341,3 +341,151 @@ def test_a_content_filter_puts_mail_in_again_and_its_bounces_reach_the_account(t
         2,
     )
     assert list(result["accounts"]) == ["eve@alpha.test"]
+
+
+@pytest.mark.parametrize("copy", ["mail.log.1", "mail.log.1.gz"])
+def test_a_copy_that_is_there_for_a_moment_is_not_counted_twice(tmp_path, copy):
+    """Compressed and not yet removed, or copied and not yet truncated."""
+    expected = whole(tmp_path)
+    (tmp_path / copy).write_bytes(gzip.compress(LOG) if copy.endswith(".gz") else LOG)
+    os.utime(tmp_path / copy, (NOW - 9, NOW - 9))
+    assert told(ask(tmp_path)[0]) == expected
+    assert whole(tmp_path / "fresh") == expected
+
+
+def test_a_file_that_lost_its_end_is_a_hole_and_is_not_read_again(tmp_path):
+    whole(tmp_path)
+    half = LOG.rfind(b"\n", 0, len(LOG) // 2) + 1
+    (tmp_path / "mail.log").write_bytes(LOG[:half])
+    for _ in range(3):
+        result, _ = ask(tmp_path)
+        assert result["accounts"]["uid:33"]["messages"] == 100
+        assert "is shorter than what was read of it" in result["gaps"][0]
+
+
+def journal(folder: Path, monkeypatch, holds: bool, said: str = "") -> None:
+    """A journalctl that holds the log, and the place of a cursor or not."""
+    program = folder / "bin/journalctl"
+    program.parent.mkdir(parents=True, exist_ok=True)
+    (folder / "journal").write_bytes(stamped(story(), "journal"))
+    answer = 'echo "-- cursor: ${arg#--cursor=}"' if holds else 'echo "-- cursor: another"'
+    program.write_text(f"""#!/bin/sh
+for arg; do case $arg in
+--cursor=*) {answer}; exit;;
+--after-cursor=*) echo '{said}' >&2; exit;;
+esac; done
+cat {folder}/journal; echo '{said}' >&2; echo '-- cursor: s=1;i=2'
+""")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+
+
+def test_the_journal_goes_on_at_its_cursor(tmp_path, monkeypatch):
+    expected = whole(tmp_path / "file")
+    journal(tmp_path, monkeypatch, holds=True)
+    for lines in (1300, 0):
+        result, _ = ask(tmp_path, source="journal")
+        assert (result["lines"], told(result)) == (lines, expected)
+
+
+def test_a_journal_that_lost_its_place_is_read_anew_counts_nothing_twice_and_says_so(tmp_path, monkeypatch):
+    journal(tmp_path, monkeypatch, holds=False)
+    assert ask(tmp_path, source="journal")[0]["complete"] is True
+    for _ in range(2):
+        result, _ = ask(tmp_path, source="journal")
+        assert result["accounts"]["uid:33"]["messages"] == 100
+        assert "does not hold the place" in result["gaps"][0]
+
+
+def test_what_journalctl_complains_of_is_a_hole(tmp_path, monkeypatch):
+    journal(tmp_path, monkeypatch, holds=True, said="Journal file x is truncated, ignoring file.")
+    assert ask(tmp_path, source="journal")[0]["gaps"] == ["journalctl: Journal file x is truncated, ignoring file."]
+
+
+def test_another_source_begins_anew(tmp_path, monkeypatch):
+    expected = whole(tmp_path)
+    journal(tmp_path, monkeypatch, holds=True)
+    assert told(ask(tmp_path, source="journal")[0]) == expected
+
+
+def test_auto_takes_the_journal_where_the_file_is_not_written_any_more(tmp_path, monkeypatch):
+    whole(tmp_path)
+    os.utime(tmp_path / "mail.log", (NOW - 3 * 86400, NOW - 3 * 86400))
+    journal(tmp_path, monkeypatch, holds=True)
+    assert ask(tmp_path, source="auto")[0]["source"]["kind"] == "journal"
+
+
+def test_a_damaged_memory_is_put_aside(tmp_path):
+    expected = whole(tmp_path)
+    state = tmp_path / "state/maillog.db"
+    data = bytearray(state.read_bytes())
+    data[4096 * 2 : 4096 * 6] = b"\xff" * 4096 * 4
+    state.write_bytes(data)
+    result, warning = ask(tmp_path)
+    assert told(result) == expected
+    assert "maillog.db.damaged" in (warning or "")
+    assert (tmp_path / "state/maillog.db.damaged").exists()
+    result, warning = ask(tmp_path)
+    assert (told(result), warning) == (expected, None)
+
+
+def test_a_line_of_the_future_does_not_hide_silence(tmp_path):
+    far = stamped([(NOW + 400 * 86400, "postfix/qmgr[3]: x")])
+    whole(tmp_path, LOG + far)
+    result, _ = ask(tmp_path, now=NOW + 5 * 86400)
+    assert "no line of the mail log" in result["gaps"][0]
+
+
+def one_account(tmp_path, *messages: str) -> dict:
+    return whole(tmp_path, stamped([(NOW - 600 + number * 0.1, text) for number, text in enumerate(messages)]))
+
+
+def sent(number: int, address: str) -> list[str]:
+    queue_id = f"AB{number:08X}"
+    return [
+        f"postfix/smtpd[1]: {queue_id}: client=u[{address}], sasl_method=PLAIN, sasl_username=eve@alpha.test",
+        f"postfix/qmgr[3]: {queue_id}: from=<eve@alpha.test>, size=5, nrcpt=1 (queue active)",
+    ]
+
+
+def test_many_failed_logins_do_not_hide_from_where_the_mail_came(tmp_path):
+    failed = [
+        f"postfix/smtpd[1]: warning: u[10.0.{number >> 8}.{number & 255}]: SASL PLAIN authentication failed: x, "
+        "sasl_username=eve@alpha.test"
+        for number in range(450)
+    ]
+    account = one_account(tmp_path, *failed, *[text for number in range(60) for text in sent(number, f"203.0.113.{number}")])["accounts"]
+    assert account["eve@alpha.test"]["clients_at_least"] == 60
+    assert account["eve@alpha.test"]["failed_clients_at_least"] == 100
+
+
+def test_who_calls_itself_by_a_login_is_nobody(tmp_path):
+    reject = "postfix/smtpd[1]: NOQUEUE: reject: RCPT from u[1.2.3.4]: 554 5.7.1 no; from=<a> to=<b> proto=ESMTP helo=<x"
+    lines = [
+        f"{reject} sasl_username=eve>",
+        f"{reject}> sasl_method=PLAIN sasl_username=eve>",
+        f"{reject}> sasl_method=PLAIN sasl_username=bob",
+    ]
+    assert list(one_account(tmp_path, *lines)["accounts"]) == ["bob"]
+
+
+def test_mail_that_a_milter_refused_frees_its_queue_id(tmp_path):
+    begun, active = sent(1, "203.0.113.3")
+    refused = "postfix/cleanup[2]: AB00000001: milter-reject: END-OF-MESSAGE from u[203.0.113.3]: 4.7.1 Ratelimit exceeded; from=<eve>"
+    assert one_account(tmp_path, begun, refused, active)["accounts"]["eve@alpha.test"]["messages"] == 0
+
+
+def test_a_content_filter_that_takes_mail_is_not_the_receiver(tmp_path):
+    hop = "postfix/smtp[5]: AB12CD34EF: to=<a@d.test>, relay={}:10024, delay=1, dsn=2.0.0, status=sent (250 ok)"
+    assert one_account(tmp_path, hop.format("127.0.0.1[127.0.0.1]"), hop.format("amavis[10.1.2.3]"))["taken"] == []
+    assert len(one_account(tmp_path / "b", hop.format("mx.d.test[203.0.113.25]"))["taken"]) == 1
+
+
+def test_the_memory_does_not_grow_without_end(tmp_path):
+    for run in range(3):
+        begun = [text for number in range(50) for text in sent(run * 1000 + number, "203.0.113.3")[:1]]
+        (tmp_path / "mail.log").write_bytes(stamped([(NOW + run * 9 * 86400, text) for text in begun]))
+        os.utime(tmp_path / "mail.log", (NOW + run * 9 * 86400, NOW + run * 9 * 86400))
+        ask(tmp_path, now=NOW + run * 9 * 86400 + 60)
+    with sqlite3.connect(tmp_path / "state/maillog.db") as db:
+        assert db.execute("SELECT count(*) FROM open").fetchone() == (100,)
