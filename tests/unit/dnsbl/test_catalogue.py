@@ -140,3 +140,42 @@ def test_choosing_changes_nothing_that_was_loaded():
     before = copy.deepcopy(CATALOGUE.lists)
     choose([{"zone": "zen.spamhaus.org", "tier": "D"}], keys=["spamhaus_dqs", "abusix"])
     assert before == CATALOGUE.lists
+
+
+def plan(hosts: list[dict]) -> dict:
+    from goodstanding_src.library import reputation_catalogue_info as module
+
+    usual = {"addresses": ["198.51.100.11"], "names": [], "overrides": []}
+    path = str(Path(__file__).resolve().parents[3] / "catalogue/blocklists.yml")
+    options = {"catalogue": path, "lists": [], "keys": [], "allow_documentation_addresses": True}
+    return module.plan({**options, "hosts": [{**usual, **host} for host in hosts]})
+
+
+def rows_of(zone: str) -> list[dict]:
+    return [{"variable": "reputation_overrides_host", "rows": [{"zone": zone, "tier": "D"}]}]
+
+
+@pytest.mark.parametrize("zone", ["dnsbl.sorbs.net", "DNSBL.sorbs.net", "dnsbl.sorbs.net."])
+def test_one_hosts_wrong_override_rejects_that_host_alone(zone):
+    planned = plan([{"host": "a"}, {"host": "b", "overrides": rows_of(zone)}])
+    assert [batch["hosts"] for batch in planned["batches"]] == [["a"]]
+    (row,) = planned["rejected"]
+    assert (row["host"], "dnsbl.sorbs.net, which is retired" in row["why"]) == ("b", True)
+
+
+def test_a_key_before_a_zone_is_refused_and_not_told():
+    (row,) = plan([{"host": "a", "overrides": rows_of("s3cretk3y.zen.dq.spamhaus.net")}])["rejected"]
+    assert "give the key in reputation_keys.spamhaus_dqs instead" in row["why"]
+    assert "s3cret" not in str(row)
+
+
+@pytest.mark.parametrize("key", ["", "a key", "x" * 64, "<script>"])
+def test_what_is_no_key_is_named_and_not_told(key):
+    from goodstanding_src.library import ip_reputation_info as module
+
+    options = {"resolver": "127.0.0.1", "port": 53, "timeout": 1.0, "allow_documentation_addresses": True, "addresses": [], "names": [],
+               "cache": None, "cache_max_age": 1.0, "deadline": 1.0, "list_deadline": 1.0, "rate": 1.0, "paced": True, "egress_name": "",
+               "lists": []}  # fmt: skip
+    with pytest.raises(module.SubjectError) as caught:
+        module.ask({**options, "keys": {"own": key}}, True)
+    assert str(caught.value) == "reputation_keys.own is no key: it is a part of a name, of letters, digits and hyphens"

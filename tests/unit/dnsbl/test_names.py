@@ -105,3 +105,9 @@ def test_what_is_no_name_is_named(text, words):
 def test_a_public_suffix_is_nobodys_domain():
     with pytest.raises(names.SubjectError, match=r"co\.uk is a public suffix"):
         domains.registered("co.uk")
+
+
+@pytest.mark.parametrize("text", ["224.0.0.5", "ff02::1", "64:ff9b::a00:1"])
+def test_what_nobody_sends_from_is_no_public_address(text):
+    with pytest.raises(names.SubjectError, match="is not a public address"):
+        names.expand(text)
