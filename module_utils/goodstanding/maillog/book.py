@@ -74,25 +74,23 @@ class Book:
 
     def __init__(self, path: str | None, frozen: bool = False) -> None:
         self.path = path if path and not frozen else None
-        there = bool(path) and os.path.exists(path or "")
-        self.db = self._open(path) if self.path else sqlite3.connect(":memory:", isolation_level=None)
-        if path and frozen and there:
+        self.db = self._open(self.path) if self.path else sqlite3.connect(":memory:", isolation_level=None)
+        if path and frozen and os.path.exists(path):
             with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as source:
                 source.backup(self.db)
         self._begin()
 
-    def _open(self, path: str | None) -> sqlite3.Connection:
-        os.makedirs(os.path.dirname(path or ""), mode=0o755, exist_ok=True)
-        os.close(os.open(path or "", os.O_RDWR | os.O_CREAT, 0o600))
-        return sqlite3.connect(path or "", timeout=30, isolation_level=None)
+    def _open(self, path: str) -> sqlite3.Connection:
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        return sqlite3.connect(path, timeout=30, isolation_level=None)
 
     def _begin(self) -> None:
         """Take the one transaction of the run; a book of another version is begun anew."""
         self.db.execute("BEGIN IMMEDIATE")
-        tables = {name for (name,) in self.db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if "meta" in tables and self.meta("version") == VERSION:
-            return
-        self.clear()
+        made = self.db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone()
+        if not made or self.meta("version") != VERSION:
+            self.clear()
 
     def clear(self) -> None:
         """Begin anew, with nothing in the book."""

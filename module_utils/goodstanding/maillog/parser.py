@@ -142,8 +142,9 @@ class MailLog:
         }
         self.refusals: dict[tuple[t.Any, ...], Refusal] = {}
         # Of each kind of refusal: which domains refused so, and when one of them took mail again.
-        self.refusing = {key: set(domains) for key, (_, domains) in self.book.refused().items()}
-        self.again = {key: accepted for key, (accepted, _) in self.book.refused().items()}
+        refused = self.book.refused()
+        self.refusing = {key: set(domains) for key, (_, domains) in refused.items()}
+        self.again = {key: accepted for key, (accepted, _) in refused.items()}
         self.refused_by: dict[tuple[str, str], set[Key]] = {}
         for key, domains in self.refusing.items():
             for domain in domains:
@@ -306,7 +307,7 @@ class MailLog:
         before, found, login = rest.partition(", sasl_username=")
         if not found:
             # A short queue ID that is used again, without a login; from here itself it may be a content filter that puts mail in again.
-            self.open.pop(queue_id, None)
+            self._end(queue_id)
             client = _CLIENT.match(rest)
             if client and client[1].startswith(_LOOPBACK):
                 self._begin(queue_id, _Message(None, self.now))
@@ -316,7 +317,7 @@ class MailLog:
             return
         login = normalise(login.partition(", sasl_sender=")[0])[:320]
         if time < self.forgiven.get(login, 0):
-            self.open.pop(queue_id, None)
+            self._end(queue_id)
             return
         account = self.account(login)
         client = _CLIENT.match(before)
@@ -329,16 +330,20 @@ class MailLog:
 
     def _begin(self, queue_id: str, message: _Message) -> None:
         if len(self.open) >= MAX_OPEN_MESSAGES:
-            self.open.pop(next(iter(self.open)))
-        self.open.pop(queue_id, None)
+            self._end(next(iter(self.open)))
+        self._end(queue_id)
         self.open[queue_id] = message
+
+    def _end(self, queue_id: str) -> None:
+        """The queue ID stands for its message no more."""
+        gone = self.open.pop(queue_id, None)
+        if gone is not None:
+            self.waiting -= len(gone.waiting)
 
     def _qmgr(self, message: str, head: str, raw: str) -> None:
         queue_id, _, rest = message.partition(": ")
         if rest == "removed":
-            gone = self.open.pop(queue_id, None)
-            if gone is not None:
-                self.waiting -= len(gone.waiting)
+            self._end(queue_id)
             return
         known = self.open.get(queue_id)
         if known is None or known.accepted or not rest.startswith("from=<"):
@@ -349,14 +354,14 @@ class MailLog:
 
     def _postsuper(self, message: str, head: str, raw: str) -> None:
         if message.endswith(": removed"):
-            self.open.pop(message[:-9], None)
+            self._end(message[:-9])
 
     def _cleanup(self, message: str, head: str, raw: str) -> None:
         if ": hold: " not in message and ": milter-reject: " not in message:
             return
         queue_id, _, rest = message.partition(": ")
         if rest.startswith("milter-reject: END-OF-MESSAGE"):
-            self.open.pop(queue_id, None)  # it never was a message, and the queue ID is free
+            self._end(queue_id)  # it never was a message, and the queue ID is free
         if not rest.startswith("hold: "):
             return
         known = self.open.get(queue_id)
@@ -370,7 +375,7 @@ class MailLog:
     def _pickup(self, message: str, head: str, raw: str) -> None:
         queue_id, _, rest = message.partition(": ")
         uid, time = _UID.match(rest), self._time(head)
-        self.open.pop(queue_id, None)
+        self._end(queue_id)
         if not uid or time is None or not _QUEUE_ID.match(queue_id):
             return
         login = f"uid:{uid[1]}"

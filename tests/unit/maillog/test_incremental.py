@@ -489,3 +489,26 @@ def test_the_memory_does_not_grow_without_end(tmp_path):
         ask(tmp_path, now=NOW + run * 9 * 86400 + 60)
     with sqlite3.connect(tmp_path / "state/maillog.db") as db:
         assert db.execute("SELECT count(*) FROM open").fetchone() == (100,)
+
+
+def test_mail_from_here_that_never_gets_an_owner_keeps_no_place():
+    """A queue ID that is used again, refused or removed gives free what waited for its owner."""
+    from goodstanding_src.module_utils.goodstanding.maillog.parser import MailLog
+
+    log = MailLog(NOW, NOW - 3600)
+    begun = "postfix/smtpd[1]: AB12CD34EF: client=localhost[127.0.0.1]"
+    waits = "postfix/smtp[5]: AB12CD34EF: to=<a@d.test>, relay=none, delay=1, dsn=5.1.1, status=bounced (no)"
+    ends = [
+        begun,
+        "postfix/qmgr[3]: AB12CD34EF: removed",
+        "postfix/postsuper[3]: AB12CD34EF: removed",
+        "postfix/pickup[3]: AB12CD34EF: uid=33 from=<w>",
+        "postfix/cleanup[2]: AB12CD34EF: milter-reject: END-OF-MESSAGE from localhost[127.0.0.1]: 4.7.1 no",
+        sent(0, "203.0.113.3")[0].replace("AB00000000", "AB12CD34EF"),
+    ]
+    for end in ends:
+        for text in ("postfix/qmgr[3]: AB12CD34EF: removed", begun, waits):
+            log.feed_lines(stamped([(NOW - 60, text)]).decode().splitlines())
+        assert log.waiting == 1
+        log.feed_lines(stamped([(NOW - 60, end)]).decode().splitlines())
+        assert log.waiting == 0, end
