@@ -50,9 +50,11 @@ options:
     elements: str
     default: []
   history:
-    description: For how many days what was read is remembered, and how far back a first run reads.
+    description:
+      - For how many days what was read is remembered, and how far back a first run reads, at most 60.
+      - The default holds a week that is judged and three before it that tell what is normal.
     type: int
-    default: 15
+    default: 28
   state:
     description:
       - A file in which a run remembers what it read, so that the next one reads only what is new. It is a cache - deleted, it is made anew
@@ -101,7 +103,9 @@ source:
   returned: success
   sample: {kind: file, paths: [/var/log/mail.log]}
 span:
-  description: From when to when in the window lines were read, in seconds since 1970, or null.
+  description: >-
+    From C(first) to C(last) in the window lines were read, and since when, in O(history), the log is known (C(since)); in seconds since
+    1970, or null.
   type: dict
   returned: success
 complete:
@@ -127,11 +131,18 @@ unparsed_samples:
   elements: str
   returned: success
 accounts:
-  description: >-
-    Per login (lower case), or per local user as C(uid:33), its counters in the hours of the window - messages, recipients, bytes, sent,
-    deferred, bounced, unknown_recipients, reputation_refusals, refused_attempts, held, failed_logins, logins - and clients, senders,
-    failed_clients and login_clients, each also as C(_at_least), first, last, peak_hour_recipients, accepted_since, evidence. Of the
-    refusals only those about an address, a domain or a rate count as reputation_refusals.
+  description:
+    - >-
+      Per login (lower case), or per local user as C(uid:33), its counters in the hours of the window - messages, recipients, bytes, sent,
+      deferred, bounced, unknown_recipients, reputation_refusals, refused_attempts, held, failed_logins, logins - and first, last,
+      peak_hour_recipients, accepted_since, and evidence, each a line with its kind. Of the refusals only those about an address, a domain
+      or a rate count as reputation_refusals.
+    - >-
+      clients, senders, failed_clients and login_clients, each also as C(_at_least); they are exact up to 500 (senders 300, failed_clients
+      100).
+    - >-
+      history, of the 500 most notable accounts, has seen (since when), hours (lists of hour of the epoch, recipients, unknown_recipients,
+      answered, first, last) and days (per set and value the days of the epoch on which it was seen); of the others it is null.
   type: dict
   returned: success
 refusals:
@@ -232,6 +243,7 @@ def count(params: dict[str, t.Any], now: float, book: Book) -> dict[str, t.Any]:
     source = sources.choose(params["source"], params["paths"], begin, horizon)
     if book.meta("kind", source.kind) != source.kind:
         book.clear()  # the same lines stand in the file and in the journal
+    book.prune(horizon)
     try:
         log, position = read(params, now, horizon, source, book)
     except sources.LostError as exc:
@@ -245,8 +257,6 @@ def count(params: dict[str, t.Any], now: float, book: Book) -> dict[str, t.Any]:
             log.gap_now(hole)
     book.set_meta("kind", source.kind)
     book.set_meta("position", position.as_dict())
-    log.finish()
-    book.prune(horizon)
     result = log.result(begin)
     if result["span"]["last"] is None:
         log.gap_now(f"no line of the mail log in the last {params['window']} hours: is it elsewhere, or hidden from this user?")
@@ -283,7 +293,7 @@ def main() -> None:
             "paths": {"type": "list", "elements": "path", "default": ["/var/log/mail.log"]},
             "window": {"type": "int", "default": 24},
             "accepted_since": {"type": "dict", "default": {}},
-            "history": {"type": "int", "default": 15},
+            "history": {"type": "int", "default": 28},
             "state": {"type": "path", "default": "/var/lib/goodstanding/maillog.db"},
             "replies": {"type": "list", "elements": "dict", "default": []},
             "addresses": {"type": "list", "elements": "str", "default": []},
@@ -291,9 +301,9 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    for name in ("window", "history"):
-        if module.params[name] < 1:
-            module.fail_json(msg=f"{name} is {module.params[name]}: it must be at least 1")
+    for name, most in (("window", 24 * 60), ("history", 60)):
+        if not 1 <= module.params[name] <= most:
+            module.fail_json(msg=f"{name} is {module.params[name]}: it must be from 1 to {most}")
     try:
         result, warning = run(module.params, time.time(), module.check_mode)
     except (sources.SourceError, RepliesError) as exc:

@@ -13,6 +13,7 @@ import datetime
 import re
 import typing as t
 
+from ..triage.fleet import kind_of
 from .observations import LISTED, WEIGHTY
 from .times import epoch, iso
 
@@ -35,12 +36,13 @@ def start(run_id: str | None, inventory: str, mode: str, check_mode: bool, now: 
     if not RUN_ID.match(name):
         raise DocumentError(f"{name!r} is no name of a run: use letters, digits, dots, hyphens and underscores")
     return {
-        "schema_version": 2,
+        "schema_version": 3,
         "run": {
             "id": name, "started": iso(now), "finished": None, "inventory": inventory, "mode": mode, "check_mode": check_mode,
             "status": "unknown",
         },
-        "hosts": [], **{name: [] for name in SOURCES}, "accounts": [], "actions": [], "open_points": [],
+        "hosts": [], **{name: [] for name in SOURCES}, "accounts": [], "causes": [], "actions": [],
+        "open_points": [],
     }  # fmt: skip
 
 
@@ -65,6 +67,7 @@ def assess(document: Document, logs: dict[str, t.Any], verdict: dict[str, t.Any]
         }
         for row in verdict["accounts"]
     ]  # fmt: skip
+    document["causes"] = verdict["causes"]
     return document
 
 
@@ -98,9 +101,10 @@ def reputation(document: Document, sources: dict[str, list[dict[str, t.Any]]], f
 
 
 def to_lock(document: Document, never: list[str], most: int) -> tuple[list[str], list[str]]:
-    """Return (accounts to lock now, those beyond the brake): the compromised ones, surest first, without those never to be locked."""
+    """Return (accounts to lock now, those beyond the brake): the compromised logins, surest first, without those never to be locked."""
     protected = {name.strip().lower() for name in never}
-    wanted = [row["account"] for row in document["accounts"] if row["verdict"] == "compromised" and row["account"] not in protected]
+    compromised = [row["account"] for row in document["accounts"] if row["verdict"] == "compromised"]
+    wanted = [name for name in compromised if kind_of(name) == "login" and name not in protected]
     return wanted[:most], wanted[most:]
 
 
@@ -240,7 +244,7 @@ def status(document: Document) -> str:
         for row in accounts
     ):
         return "findings"
-    if "listed" in states:
+    if "listed" in states or document["causes"]:
         return "findings"
     if not document["hosts"] or not all(row["assessed"] for row in document["hosts"]):
         return "unknown"
@@ -259,6 +263,8 @@ def open_points(document: Document, never: list[str], most: int) -> list[dict[st
             point(
                 "warning", "administrator", f"{row['host']} could not be assessed: {row['reason']}", row["host"], "Repair it and run again."
             )
+    for row in document["causes"]:
+        point("warning", "administrator", row["text"], row["host"], row["next_step"])
     for row in document["accounts"]:
         _account_points(document, row, {name.strip().lower() for name in never}, to_lock(document, never, most)[1], point)
     _source_points(document, point)
@@ -320,7 +326,9 @@ def _account_points(
             point(
                 "info", "administrator", f"{entry['held_messages']} messages of {name} are on hold on {entry['host']}", entry["host"], step
             )
-    if row["verdict"] == "compromised" and name in never:
+    if row["verdict"] == "compromised" and kind_of(name) != "login":
+        point("critical", "administrator", row["sentence"], name.rpartition("@")[2], _stop(name))
+    elif row["verdict"] == "compromised" and name in never:
         point("critical", "administrator", f"{name} was broken into and is in account_lock_never", None, "Decide yourself, now.")
     elif row["verdict"] == "compromised" and name in beyond:
         point(
@@ -333,3 +341,15 @@ def _account_points(
         point("warning", "owner of the account", f"{name} is locked", None, step)
     if row["verdict"] == "suspect":
         point("info", "administrator", f"{row['sentence']}", None, "Look at it; exempt it (abuse_triage_exempt) where this is wanted.")
+
+
+def _stop(name: str) -> str:
+    """Return how to stop what is no login, and so cannot be locked."""
+    who = name.rpartition("@")[0]
+    if who == "relay:internet":
+        return "Correct smtpd_relay_restrictions and mynetworks (postconf -n), then postfix reload; hold what waits: postsuper -h."
+    if who.startswith("relay:"):
+        return f"Take {who[6:]} out of mynetworks, or off the net, and clean it; then postfix reload, and postsuper -h for what waits."
+    user = f"$(id -nu {who[4:]})" if who[4:].isdecimal() else who[4:]
+    stop = f'postconf -e "authorized_submit_users = !{user}, static:all"'
+    return f"Stop it: {stop}; then find the script that sends (its cron jobs, the mail.log of PHP)."

@@ -141,6 +141,19 @@ def _complaints(mailboxes: dict[str, Row], senders: list[Row], fleet: frozenset[
     return [_complained(address, provider, reports) for (address, provider), reports in sorted(found.items())], feeds
 
 
+def complained_accounts(reputation: t.Mapping[str, t.Any]) -> dict[str, int]:
+    """Return per account how many authentic complaints about its mail were read. reputation: as in said()."""
+    known = join.merge(reputation.get("senders") or [])
+    found: dict[str, int] = {}
+    for result in (reputation.get("complaints") or {}).values():
+        trusted = [report for report in result.get("reports") or [] if report["trusted"] and report["feedback_type"] in feedback.COMPLAINTS]
+        feedback.attribute(trusted, known, feedback.Trust("", (), ()))
+        for report in trusted:
+            if report["account"]:
+                found[report["account"]] = found.get(report["account"], 0) + 1
+    return found
+
+
 def _complained(address: str, provider: str, reports: list[Row]) -> Row:
     trusted = [report for report in reports if report["trusted"]]
     accounts: dict[str, int] = {}

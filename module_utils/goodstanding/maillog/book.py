@@ -15,22 +15,25 @@ import os
 import sqlite3
 import typing as t
 
-from .counters import KINDS, NUMBERS, Account
+from .counters import DAYS, KINDS, NUMBERS, Account, day_bit
 
-VERSION = "1"
-MAX_CLIENTS = 100
-MAX_SENDERS = 20
+VERSION = "2"
 MAX_EVIDENCE = 10
 MAX_EVIDENCE_A_KIND = 3
 MAX_NOTES = 20
-_MAX_VALUES = 300
-_LIMITS = {"clients": MAX_CLIENTS, "senders": MAX_SENDERS, "failed_clients": MAX_CLIENTS, "login_clients": MAX_CLIENTS}
+#: An account that did so much in the window or in the last week is told of with its history; of so many accounts at most.
+NOTABLE = {"recipients": 10, "unknown_recipients": 3, "reputation_refusals": 3, "failed_logins": 5}
+NOTABLE_WEEK = 50
+MAX_HISTORIES = 500
+#: What the history says of each hour, in this order.
+HOUR = ("hour", "recipients", "unknown_recipients", "answered", "first", "last")
 _SCHEMA = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE hours (account TEXT, hour INTEGER, {", ".join(f"{name} INTEGER" for name in NUMBERS)}, first REAL, last REAL,
   PRIMARY KEY (account, hour)) WITHOUT ROWID;
 CREATE INDEX hours_hour ON hours (hour);
-CREATE TABLE marks (account TEXT, kind TEXT, value TEXT, first INTEGER, last INTEGER, PRIMARY KEY (account, kind, value)) WITHOUT ROWID;
+CREATE TABLE marks (account TEXT, kind TEXT, value TEXT, first INTEGER, last INTEGER, days INTEGER,
+  PRIMARY KEY (account, kind, value)) WITHOUT ROWID;
 CREATE TABLE evidence (account TEXT, kind TEXT, hour INTEGER, number INTEGER, line TEXT,
   PRIMARY KEY (account, kind, hour, number)) WITHOUT ROWID;
 CREATE TABLE open (queue_id TEXT PRIMARY KEY, account TEXT, accepted INTEGER, time REAL) WITHOUT ROWID;
@@ -62,9 +65,9 @@ class Refusal:
         self.count = 0
 
 
-_FORGET_OLDEST = """DELETE FROM marks WHERE account = ? AND (kind, value) IN (SELECT kind, value FROM (
-  SELECT kind, value, row_number() OVER (PARTITION BY kind ORDER BY last DESC, first DESC, value) AS place FROM marks WHERE account = ?)
-  WHERE place > ?)"""
+#: A botnet's many addresses must not push out those that an account uses day by day.
+_FORGET_OLDEST = """DELETE FROM marks WHERE account = ? AND kind = ? AND value IN (SELECT value FROM marks WHERE account = ? AND kind = ?
+  ORDER BY days & (days - 1) = 0, last DESC, first DESC, value LIMIT -1 OFFSET ?)"""
 
 
 class Book:
@@ -123,9 +126,9 @@ class Book:
         self.db.executemany(_ADD, rows)
         for name, account in accounts.items():
             self.db.executemany(
-                "INSERT INTO marks VALUES (?, ?, ?, ?, ?) ON CONFLICT (account, kind, value) DO UPDATE SET "
-                "first = min(first, excluded.first), last = max(last, excluded.last)",
-                [(name, kind, value, first, last) for (kind, value), (first, last) in account.values.items()],
+                "INSERT INTO marks VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (account, kind, value) DO UPDATE SET "
+                "first = min(first, excluded.first), last = max(last, excluded.last), days = days | excluded.days",
+                [(name, *key, *seen) for key, seen in account.values.items()],
             )
             kept: dict[tuple[str, int], int] = {}
             for kind, hour, count in self.db.execute(
@@ -140,7 +143,8 @@ class Book:
                     for number, line in enumerate(lines[: max(0, MAX_EVIDENCE_A_KIND - kept.get(key, 0))])
                 ],
             )
-            self.db.execute(_FORGET_OLDEST, (name, name, _MAX_VALUES))
+            for kind in account.kinds:
+                self.db.execute(_FORGET_OLDEST, (name, kind, name, kind, KINDS[kind]))
 
     def names(self) -> set[str]:
         """Return the accounts that the book holds."""
@@ -191,8 +195,15 @@ class Book:
             self.db.execute(f"DELETE FROM {table} WHERE account = ?", (account,))  # noqa: S608  a fixed name
 
     def prune(self, before: float) -> None:
-        """Forget what is older; what is under way has had its time too."""
+        """Forget what is older, before anything new is read; what is under way has had its time too."""
         hour = int(before // 3600)
+        # The bits of days that are past stand for days to come from now on.
+        day = hour // 24
+        done = self.meta("pruned", day)
+        stale = sum(day_bit(24 * past) for past in range(max(done, day - DAYS), day))
+        if stale:
+            self.db.execute("UPDATE marks SET days = days & ~?", (stale,))
+        self.set_meta("pruned", day)
         self.db.execute("DELETE FROM hours WHERE hour < ?", (hour,))
         self.db.execute("DELETE FROM marks WHERE last < ?", (hour,))
         self.db.execute("DELETE FROM evidence WHERE hour < ?", (hour - 23,))
@@ -207,8 +218,8 @@ class Book:
 
     # ---- what is told of a window
 
-    def accounts(self, since: float) -> dict[str, dict[str, t.Any]]:
-        """Return per account what it did in the hours that end after a time (epoch)."""
+    def accounts(self, since: float, now: float) -> dict[str, dict[str, t.Any]]:
+        """Return per account what it did in the hours that end after a time (epoch), and of notable ones their history."""
         hour = int(since // 3600)
         sums = ", ".join(f"sum({name})" for name in NUMBERS)
         found: dict[str, dict[str, t.Any]] = {}
@@ -217,7 +228,7 @@ class Book:
         query += f"HAVING sum(logins) = 0 OR {' + '.join(f'sum({name})' for name in NUMBERS if name != 'logins')} > 0"
         for name, *numbers, first, last, peak in self.db.execute(query, (hour,)):
             found[name] = {**dict(zip(NUMBERS, numbers)), "first": first, "last": last, "peak_hour_recipients": peak}
-            found[name].update({kind: [] for kind in KINDS}, evidence=[])
+            found[name].update({kind: [] for kind in KINDS}, evidence=[], history=None)
         for name, kind, value in self.db.execute(
             "SELECT account, kind, value FROM marks WHERE last >= ? ORDER BY account, kind, value", (hour,)
         ):
@@ -229,14 +240,39 @@ class Book:
         ):
             if name in found and kept.setdefault((name, kind), 0) < MAX_EVIDENCE_A_KIND:
                 kept[name, kind] += 1
-                found[name]["evidence"].append(line)
+                found[name]["evidence"].append({"kind": kind, "line": line})
         for account in found.values():
-            for kind in KINDS:
-                values = account[kind]
-                account[f"{kind}_at_least"] = min(len(values), _LIMITS[kind])
-                account[kind] = values[: _LIMITS[kind]]
+            account.update({f"{kind}_at_least": len(account[kind]) for kind in KINDS})
             account["evidence"] = account["evidence"][:MAX_EVIDENCE]
+        for name in self._notable(found, now):
+            found[name]["history"] = self.history(name)
         return found
+
+    def _notable(self, accounts: dict[str, dict[str, t.Any]], now: float) -> list[str]:
+        """Return the accounts whose past may have to be known, those that sent most first."""
+        week = dict(
+            self.db.execute("SELECT account, sum(recipients) FROM hours WHERE hour >= ? GROUP BY account", (int(now // 3600) - 7 * 24,))
+        )
+        notable = [
+            name
+            for name, account in accounts.items()
+            if week.get(name, 0) >= NOTABLE_WEEK or any(account[number] >= least for number, least in NOTABLE.items())
+        ]
+        return sorted(notable, key=lambda name: (-week.get(name, 0), name))[:MAX_HISTORIES]
+
+    def history(self, account: str) -> dict[str, t.Any]:
+        """Return all that the book holds of an account: its hours with mail as HOUR, since when it is seen, and the days of each value."""
+        hours = self.db.execute(
+            "SELECT hour, recipients, unknown_recipients, sent + bounced, first, last FROM hours WHERE account = ? "
+            "AND recipients + sent + bounced > 0 ORDER BY hour",
+            (account,),
+        ).fetchall()
+        (seen,) = self.db.execute("SELECT min(first) FROM hours WHERE account = ?", (account,)).fetchone()
+        days: dict[str, dict[str, list[int]]] = {kind: {} for kind in KINDS}
+        for kind, value, last, bits in self.db.execute("SELECT kind, value, last, days FROM marks WHERE account = ?", (account,)):
+            newest = last // 24
+            days[kind][value] = [day for day in range(newest - DAYS + 1, newest + 1) if bits & day_bit(24 * day)]
+        return {"seen": seen, "hours": [[*numbers, int(first), int(last)] for *numbers, first, last in hours], "days": days}
 
     def refusals(self, since: float, most: int) -> list[dict[str, t.Any]]:
         """Return what receivers refused in the hours that end after a time, the most frequent first."""

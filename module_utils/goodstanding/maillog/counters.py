@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-MAX_VALUES = 100
 MAX_EVIDENCE_A_KIND = 3
 
 #: What is counted per account and hour; messages and recipients are accepted ones, proven by qmgr's nrcpt= or cleanup's hold:.
@@ -20,13 +19,22 @@ NUMBERS = (
 FIRST, LAST = len(NUMBERS), len(NUMBERS) + 1
 _EMPTY = [0] * len(NUMBERS)
 
-#: Sets of values that are kept per account: addresses that sent, envelope senders, addresses of failed and of right logins.
-KINDS = ("clients", "senders", "failed_clients", "login_clients")
+#: Sets of values that are kept per account, and how many of each at most: addresses that sent, envelope senders, addresses of failed and
+#: of right logins. Anyone can fail to log in, so of those fewer are kept.
+KINDS = {"clients": 500, "senders": 300, "failed_clients": 100, "login_clients": 500}
+#: The days on which a value was seen are bits of one number, which SQLite can hold: day of the epoch modulo this.
+DAYS = 62
+
+
+def day_bit(hour: int) -> int:
+    """Return the bit of the day that an hour of the epoch is of."""
+    result: int = 1 << hour // 24 % DAYS
+    return result
 
 
 class Account:
     """hours: per hour of the epoch the numbers, then the times of the first and last event; values: per (kind, value) the hours of the
-    first and last time it was seen; lines: per kind and day (its first hour) some lines of evidence."""
+    first and last time it was seen and its days (day_bit); lines: per kind and day (its first hour) some lines of evidence."""
 
     __slots__ = ("hours", "kinds", "last_hour", "last_row", "lines", "values")
 
@@ -52,18 +60,17 @@ class Account:
         return row
 
     def value(self, kind: str, value: str, time: float) -> None:
-        """Note a value, at most MAX_VALUES of a kind between two visits to the book."""
+        """Note a value, at most so many of a kind between two visits to the book."""
         hour = int(time // 3600)
         key = (kind, value)
         known = self.values.get(key)
         if known is None:
-            if self.kinds.setdefault(kind, 0) < MAX_VALUES:
+            if self.kinds.setdefault(kind, 0) < KINDS[kind]:
                 self.kinds[kind] += 1
-                self.values[key] = [hour, hour]
-        elif hour > known[1]:
-            known[1] = hour
-        elif hour < known[0]:
-            known[0] = hour
+                self.values[key] = [hour, hour, day_bit(hour)]
+        elif hour != known[1]:
+            known[0], known[1] = min(hour, known[0]), max(hour, known[1])
+            known[2] |= day_bit(hour)
 
     def wants(self, kind: str, time: float) -> bool:
         """Whether a line of evidence of this kind is still wanted for the day."""

@@ -601,19 +601,19 @@ class MailLog:
             self.gap(f"{self.ahead} lines are from the future: the clock of this host, or of who wrote its log, is wrong")
 
     def _covered(self, begin: float) -> dict[str, float | None]:
-        """Return from when to when in the window lines were read, by this run and those before it."""
+        """Return from when to when in the window lines were read, by this run and those before it, and since when the log is known."""
         known = (self.first, self.last, *self.book.meta("span", []))
         times = [time for time in known if time is not None and time <= self.now + _AHEAD]
         if not times or max(times) < begin:
-            return {"first": None, "last": None}
+            return {"first": None, "last": None, "since": None}
         self.book.set_meta("span", [min(times), max(times)])
-        return {"first": max(min(times), begin), "last": max(times)}
+        return {"first": max(min(times), begin), "last": max(times), "since": max(min(times), self.since)}
 
     def result(self, since: float | None = None) -> dict[str, t.Any]:
         """Return the aggregates of a window; see the module mail_log_info for their shape. since: its begin, the log's where not set."""
         self.finish()
         begin = self.since if since is None else since
-        accounts = self.book.accounts(begin)
+        accounts = self.book.accounts(begin, self.now)
         for name, account in accounts.items():
             account["accepted_since"] = self.accepted_after.get(name, 0)
         gaps = [*self.gaps, *self.book.notes(begin)]

@@ -1,11 +1,10 @@
 # Copyright: (c) 2026, the Good Standing developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which accounts were broken into: the counters of all hosts together, judged by families of signals.
+"""Which accounts were broken into, and what else spoils the fleet's reputation: a pure function over the counters of all hosts.
 
-Families are independent ways to see a break-in: how much was sent (volume), to how many unknown recipients (recipients), from how
-many addresses (spread), after how many failed logins (credentials), and how receivers answered (reputation). Two families are
-needed for the verdict compromised, one of them more telling than mere volume or a listing that hits every sender; one makes suspect.
+Two independent families of signals, one of them telling (weight 2), make compromised, which may be locked; one family makes suspect,
+which is only reported. Much mail of an account whose past is not known, and a listing that hits every sender, are nothing by themselves.
 """
 
 from __future__ import annotations
@@ -13,138 +12,125 @@ from __future__ import annotations
 import datetime
 import typing as t
 
-#: What is normal at most; each can be set by the inventory (abuse_triage_thresholds).
-THRESHOLDS: dict[str, float] = {
-    "recipients_per_hour": 500,
-    "unknown_recipients": 25,
-    "unknown_share": 0.1,
-    "client_addresses": 8,
-    "failed_logins": 5,
-    "failed_login_clients": 3,
-    "reputation_refusals": 5,
-}
+from . import fleet
+from .fleet import Account
+from .signals import FAMILIES, THRESHOLDS, Case, Signal, lead, signals_of
 
-_TELLING = {"recipients", "spread", "credentials"}
-_SUMS = (
-    "messages", "recipients", "sent", "deferred", "bounced", "unknown_recipients", "reputation_refusals", "refused_attempts",
-    "held", "failed_logins", "peak_hour_recipients",
-)  # fmt: skip
-# Addresses are the same on every host: they are joined, not added.
-_SETS = ("clients", "failed_clients")
+MAX_EVIDENCE = 20
+_ORDER = {"compromised": 0, "suspect": 1, "exempt": 2}
 
 
 class VerdictError(Exception):
     """A threshold or an exemption cannot be used; the message names it."""
 
 
-def merge(logs: dict[str, dict[str, t.Any]]) -> dict[str, dict[str, t.Any]]:
-    """Bring the accounts of all hosts together. logs: per host the result of mail_log_info, or a failed one (left out)."""
-    merged: dict[str, dict[str, t.Any]] = {}
-    for host in sorted(logs):
-        for name, counters in (logs[host].get("accounts") or {}).items():
-            if name not in merged:
-                merged[name] = {**dict.fromkeys(_SUMS, 0), **{key: set() for key in _SETS}, "hosts": [], "evidence": []}
-                merged[name].update({f"{key}_at_least": 0 for key in _SETS})
-            total = merged[name]
-            for key in _SUMS:
-                total[key] += int(counters.get(key, 0))
-            for key in _SETS:
-                total[key].update(counters.get(key, []))
-                most = f"{key}_at_least"
-                total[most] = max(len(total[key]), total[most], int(counters.get(most, 0)))
-            total["hosts"].append(host)
-            total["evidence"] += [{"host": host, "line": line} for line in counters.get("evidence", [])]
-    return merged
-
-
-def signals_of(total: dict[str, t.Any], limits: dict[str, float]) -> list[dict[str, t.Any]]:
-    """Return the families that speak against an account, each with its figure, threshold and a sentence."""
-    found: list[dict[str, t.Any]] = []
-
-    def signal(family: str, figure: int, threshold: float, text: str) -> None:
-        found.append({"family": family, "figure": figure, "normal": None, "threshold": threshold, "text": text})
-
-    peak, clients, unknown = total["peak_hour_recipients"], total["clients_at_least"], total["unknown_recipients"]
-    answered = total["sent"] + total["bounced"]
-    if peak > limits["recipients_per_hour"]:
-        signal(
-            "volume",
-            peak,
-            limits["recipients_per_hour"],
-            f"{peak} recipients in its busiest hour (limit {limits['recipients_per_hour']:g})",
-        )
-    if unknown >= limits["unknown_recipients"] and unknown >= limits["unknown_share"] * answered:
-        signal("recipients", unknown, limits["unknown_recipients"], f"{unknown} of {answered} recipients do not exist")
-    if clients > limits["client_addresses"]:
-        signal(
-            "spread",
-            clients,
-            limits["client_addresses"],
-            f"sent from at least {clients} addresses (limit {limits['client_addresses']:g})",
-        )
-    failed, failed_clients = total["failed_logins"], total["failed_clients_at_least"]
-    if total["messages"] and failed >= limits["failed_logins"] and failed_clients >= limits["failed_login_clients"]:
-        signal(
-            "credentials",
-            failed,
-            limits["failed_logins"],
-            f"{failed} failed logins from at least {failed_clients} addresses",
-        )
-    refusals = total["reputation_refusals"]
-    if refusals >= limits["reputation_refusals"]:
-        signal(
-            "reputation",
-            refusals,
-            limits["reputation_refusals"],
-            f"{refusals} refusals of its mail for the server's reputation",
-        )
-    return found
-
-
 def judge(
     logs: dict[str, dict[str, t.Any]],
+    now: float,
+    window: int = 24,
     thresholds: dict[str, t.Any] | None = None,
     exempt: list[dict[str, str]] | None = None,
-    today: str | None = None,
-) -> dict[str, list[dict[str, t.Any]]]:
-    """Return {accounts: those with a verdict, strongest first, unknown_hosts: those whose log says too little}."""
+    complaints: dict[str, int] | None = None,
+    country: t.Callable[[str], str | None] | None = None,
+) -> dict[str, t.Any]:
+    """Return accounts (those with a verdict, strongest first), causes (what else spoils the reputation) and unknown_hosts.
+
+    logs: per host the result of mail_log_info, or a failed one; now: when they were read, in seconds since 1970; window: the hours that
+    they count; complaints: per account; country: of an address. VerdictError where a threshold or an exemption cannot be used."""
     limits = _limits(thresholds or {})
-    wanted = _exemptions(exempt or [], today or datetime.date.today().isoformat())
-    accounts = []
-    for name, total in merge(logs).items():
-        signals = signals_of(total, limits)
-        if not signals:
+    wanted = _exemptions(exempt or [], datetime.datetime.fromtimestamp(now, datetime.timezone.utc).date().isoformat())
+    span = (now - window * fleet.HOUR, now)
+    accounts, merged = [], fleet.merge(logs)
+    for account in merged.values():
+        if account.kind in ("forward", "backscatter"):
             continue
-        families = {signal["family"] for signal in signals}
-        verdict = "compromised" if len(families) > 1 and families & _TELLING else "suspect"
-        if name.startswith("uid:") and verdict == "compromised":
-            verdict = "suspect"  # a local user is no login: the lock cannot stop it
-        if name in wanted:
-            verdict = "exempt"
-        if verdict == "suspect" and families == {"reputation"}:
-            continue  # a listed server's mail is refused whoever sends it
-        accounts.append(
-            {
-                "account": name,
-                "verdict": verdict,
-                "sentence": f"{name}: "
-                + "; ".join(signal["text"] for signal in signals)
-                + (f" (exempt: {wanted[name]})" if name in wanted else ""),
-                "hosts": total["hosts"],
-                "signals": signals,
-                "evidence": total["evidence"][:20],
-            }
-        )
-    order = {"compromised": 0, "suspect": 1, "exempt": 2}
+        past = fleet.baseline(account, span[0], limits["baseline_days"])
+        case = Case(account, limits, span, past, country, (complaints or {}).get(account.name, 0))
+        signals = signals_of(case)
+        verdict = verdict_of(signals)
+        if not verdict:
+            continue
+        reason = wanted.get(account.name) or wanted.get(account.name.rpartition("@")[0] if account.kind != "login" else "")
+        accounts.append(_row(case, signals, "exempt" if reason else verdict, reason))
     accounts.sort(
-        key=lambda row: (
-            order[row["verdict"]],
-            -len(row["signals"]),
-            -max(signal["figure"] for signal in row["signals"]),
-            row["account"],
-        )
+        key=lambda row: (_ORDER[row["verdict"]], -sum(signal["weight"] for signal in row["signals"]), -row["recipients"], row["account"])
     )
-    return {"accounts": accounts, "unknown_hosts": _unknown_hosts(logs)}
+    unknown = _unknown_hosts(logs)
+    return {"accounts": accounts, "causes": _causes(logs, merged, accounts, limits), "unknown_hosts": unknown}
+
+
+def verdict_of(signals: list[Signal]) -> str | None:
+    """Return compromised, suspect or None."""
+    families = {signal["family"] for signal in signals}
+    if len(families) > 1 and any(signal["weight"] > 1 for signal in signals):
+        return "compromised"
+    # Mail of a listed server is refused whoever sends it, and of a new account nobody knows how much is much.
+    alone = [signal for signal in signals if signal["family"] != "reputation" and (signal["family"], signal["normal"]) != ("volume", None)]
+    return "suspect" if alone else None
+
+
+def _row(case: Case, signals: list[Signal], verdict: str, reason: str | None) -> dict[str, t.Any]:
+    account = case.account
+    return {
+        "account": account.name, "kind": account.kind, "verdict": verdict, "sentence": sentence(case, signals, reason),
+        "hosts": account.hosts, "recipients": account.sums["recipients"], "signals": signals, "evidence": account.evidence[:MAX_EVIDENCE],
+    }  # fmt: skip
+
+
+def sentence(case: Case, signals: list[Signal], reason: str | None = None) -> str:
+    """Return what speaks against an account in one sentence that a person reads."""
+    ordered = sorted(signals, key=lambda signal: FAMILIES.index(signal["family"]))
+    words = [signal["text"] for signal in ordered]
+    if not ordered or ordered[0]["family"] != "volume":
+        words.insert(0, lead(case))
+    return f"{_name(case.account)} {', '.join(words)}" + (f" (exempt: {reason})" if reason else "") + "."
+
+
+def _name(account: Account) -> str:
+    name, _, host = account.name.rpartition("@")
+    if account.kind == "uid":
+        return f"The local user {name[4:]} of {host}"
+    if account.kind == "relay":
+        whom = (
+            "strangers on the internet (an open relay)" if name == "relay:internet" else f"{name[6:]}, which needs no login (mynetworks),"
+        )
+        return f"{host} relayed for {whom}: it"
+    return account.name
+
+
+def _causes(
+    logs: dict[str, dict[str, t.Any]], merged: dict[str, Account], accounts: list[dict[str, t.Any]], limits: dict[str, float]
+) -> list[dict[str, t.Any]]:
+    """Return what spoils the reputation and is nobody's break-in."""
+    causes = []
+    for account in merged.values():
+        sums = account.sums
+        spoils = sums["reputation_refusals"] >= limits["reputation_refusals"] or sums["unknown_recipients"] >= limits["unknown_recipients"]
+        if account.kind not in ("forward", "backscatter") or not spoils:
+            continue
+        name, _, host = account.name.rpartition("@")
+        figures = (
+            f"{sums['recipients']} recipients, {sums['unknown_recipients']} unknown, {sums['reputation_refusals']} refused for reputation"
+        )
+        if account.kind == "forward":
+            text = f"{host} forwards mail of {name[8:]} to the outside, and receivers refuse it: {figures}. No account is to be locked."
+            step = "Filter what is forwarded, or let the owner fetch it; forward with SRS, and never to where nobody is."
+        else:
+            text = f"{host} sends bounces to strangers (backscatter): {figures}. No account is to be locked."
+            step = "Refuse unknown recipients and spam while the client is connected (reject_unverified_recipient, relay_recipient_maps)."
+        causes.append({"kind": account.kind, "host": host, "text": text, "next_step": step, "evidence": account.evidence[:MAX_EVIDENCE]})
+    named = {host for row in accounts for host in row["hosts"]} | {cause["host"] for cause in causes}
+    for host in sorted(set(logs) - named):
+        refused = sum(row["count"] for row in logs[host].get("refusals") or [] if row["about"] == "address" and not row["accepted"])
+        if refused >= limits["reputation_refusals"]:
+            gaps = "" if logs[host].get("complete") else " Its log is not complete: what is missing may name one."
+            text = f"Receivers refused {host} {refused} times for its reputation, and no account of it stands out.{gaps}"
+            step = (
+                "Look at what is older than the window (abuse_triage_window), at other machines behind the same address, at web servers "
+                "that send past Postfix, at who had the address before, and at what the mail of all accounts contains."
+            )
+            causes.append({"kind": "nobody", "host": host, "text": text, "next_step": step, "evidence": []})
+    return causes
 
 
 def _unknown_hosts(logs: dict[str, dict[str, t.Any]]) -> list[dict[str, str]]:

@@ -50,7 +50,7 @@ def assessed(accounts=(ACCOUNT,), logs=None, rep=None, mode="lock", check_mode=F
     logs = {"mx1": LOG, "mx2": LOG} if logs is None else logs
     unknown = [{"host": host, "reason": str(log.get("msg"))} for host, log in logs.items() if "accounts" not in log]
     begun = stages.start("r1", "lab", mode, check_mode, NOW)
-    done = stages.assess(begun, logs, {"accounts": list(accounts), "unknown_hosts": unknown})
+    done = stages.assess(begun, logs, {"accounts": list(accounts), "causes": [], "unknown_hosts": unknown})
     return stages.reputation(done, both() if rep is None else rep, failed)
 
 

@@ -12,6 +12,7 @@ import pytest
 from goodstanding_src.module_utils.goodstanding.feeds import feedback, snds
 from goodstanding_src.module_utils.goodstanding.feeds.mailbox import Message
 from goodstanding_src.module_utils.goodstanding.findings.document import open_points, start
+from goodstanding_src.module_utils.goodstanding.findings.feeds import complained_accounts
 from goodstanding_src.module_utils.goodstanding.findings.times import iso
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -166,6 +167,8 @@ def test_complaints_are_one_row_for_an_address_and_a_provider_with_the_accounts_
     }
     assert rows["complaints:yahoo"]["qualified_by"]["mailbox"] == "mx1, mx2"
     assert (states(done), done.document["feeds"][0]["rows"]) == ({A: "clean", B: "clean"}, 3)
+    counted = complained_accounts({"complaints": boxes, "senders": senders})
+    assert counted == {"mallory@alpha.test": 1, "eve@alpha.test": 2}
 
 
 def test_a_complaint_that_is_not_authentic_names_no_account_and_asks_for_nothing():
@@ -176,6 +179,7 @@ def test_a_complaint_that_is_not_authentic_names_no_account_and_asks_for_nothing
     (row,) = done.document["observations"]
     assert (row["tier"], row["repair"], row["meanings"][0].partition(";")[0]) == ("D", None, "1 complaints, 0 of them authentic")
     assert "eve" not in str(row)
+    assert complained_accounts({"complaints": {"mx1": box, "mx2": {"failed": True}}}) == {}
 
 
 def test_a_listing_elsewhere_stays_a_listing():

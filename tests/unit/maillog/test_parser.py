@@ -140,11 +140,11 @@ def test_what_strangers_write_is_not_believed(hostile):
 def test_addresses_and_senders_are_bounded_and_say_so():
     messages = [
         text
-        for number in range(150)
-        for text in (client(f"AB{number:08X}", f"10.0.0.{number}"), active(f"AB{number:08X}", 1, f"s{number}@x"))
+        for number in range(600)
+        for text in (client(f"AB{number:08X}", f"10.0.{number // 250}.{number % 250}"), active(f"AB{number:08X}", 1, f"s{number}@x"))
     ]
     account = read(*messages)["accounts"][USER]
-    assert (len(account["clients"]), account["clients_at_least"], len(account["senders"])) == (100, 100, 20)
+    assert (len(account["clients"]), account["clients_at_least"], len(account["senders"])) == (500, 500, 300)
 
 
 def test_messages_after_a_time_are_counted_apart():
@@ -170,7 +170,7 @@ def test_lines_before_the_window_are_left_out_and_unparsed_ones_counted():
         log.feed(raw)
     result = log.result()
     assert (result["lines"], result["unparsed"], result["unparsed_samples"]) == (2, 1, ["garbage"])
-    assert result["span"] == {"first": NOW - 30, "last": NOW - 30}
+    assert result["span"] == {"first": NOW - 30, "last": NOW - 30, "since": NOW - 30}
 
 
 def test_dropped_lines_make_the_log_incomplete():

@@ -1,0 +1,78 @@
+# Copyright: (c) 2026, the Good Standing developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from goodstanding_src.module_utils.goodstanding.maillog.book import MAX_HISTORIES, Book
+from goodstanding_src.module_utils.goodstanding.maillog.counters import KINDS, MESSAGES, RECIPIENTS, SENT, UNKNOWN_RECIPIENTS, Account
+
+DAY = 86400.0
+NOW = 20700 * DAY + 6 * 3600
+
+
+def sent(*acts: tuple[float, int], client: str = "192.0.2.1") -> Account:
+    """An account that sent so many recipients at these times."""
+    account = Account()
+    for time, recipients in acts:
+        row = account.row(time)
+        row[MESSAGES] += 1
+        row[RECIPIENTS] += recipients
+        row[SENT] += recipients
+        account.value("clients", client, time)
+    return account
+
+
+def history(book: Book, name: str = "a") -> dict:
+    found = book.accounts(NOW - DAY, NOW)[name]["history"]
+    assert found is not None
+    return found
+
+
+def test_a_history_tells_hours_and_the_days_of_values():
+    book = Book(None)
+    account = sent((NOW - 20 * DAY, 3), (NOW - 20 * DAY + 1800, 4), (NOW - 60, 12))
+    account.row(NOW - 60)[UNKNOWN_RECIPIENTS] += 2
+    book.add({"a": account})
+    first, second = int((NOW - 20 * DAY) // 3600), int((NOW - 60) // 3600)
+    assert history(book) == {
+        "seen": NOW - 20 * DAY,
+        "hours": [[first, 7, 0, 7, NOW - 20 * DAY, NOW - 20 * DAY + 1800], [second, 12, 2, 12, NOW - 60, NOW - 60]],
+        "days": {**{kind: {} for kind in KINDS}, "clients": {"192.0.2.1": [20680, 20700]}},
+    }
+    book.add({"a": sent((NOW - 5 * DAY, 1))})
+    assert history(book)["days"]["clients"] == {"192.0.2.1": [20680, 20695, 20700]}
+
+
+def test_days_do_not_come_back_when_their_bits_stand_for_others():
+    book = Book(None)
+    book.prune(NOW - 55 * DAY)
+    book.add({"a": sent((NOW - 50 * DAY, 20), (NOW - 1 * DAY, 20))})
+    book.prune(NOW - 28 * DAY)
+    book.add({"a": sent((NOW, 20))})
+    assert history(book)["days"]["clients"] == {"192.0.2.1": [20699, 20700]}
+    book.prune(NOW + 100 * DAY)
+    assert book.names() == set()
+
+
+def test_only_notable_accounts_have_a_history():
+    book = Book(None)
+    book.add({"quiet": sent((NOW - 60, 9)), "notable": sent((NOW - 60, 10)), "week": sent((NOW - 3 * DAY, 49), (NOW - 60, 1))})
+    assert {name for name, account in book.accounts(NOW - DAY, NOW).items() if account["history"]} == {"notable", "week"}
+    book.add({f"user{number}": sent((NOW - 60, 20)) for number in range(MAX_HISTORIES + 50)})
+    found = book.accounts(NOW - DAY, NOW)
+    assert sum(account["history"] is not None for account in found.values()) == MAX_HISTORIES
+    assert found["week"]["history"], "who sent most comes first"
+
+
+def test_a_botnet_does_not_push_out_the_addresses_of_every_day():
+    book = Book(None)
+    book.add({"a": sent((NOW - 9 * DAY, 20), (NOW - 8 * DAY, 20), client="192.0.2.9")})
+    for part in range(3):
+        flood = Account()
+        for number in range(KINDS["clients"]):
+            flood.value("clients", f"198.18.{part}.{number}", NOW - 60)
+        flood.row(NOW - 60)[RECIPIENTS] += 20
+        book.add({"a": flood})
+    days = history(book)["days"]["clients"]
+    assert (len(days), days["192.0.2.9"]) == (KINDS["clients"], [20691, 20692])
