@@ -90,6 +90,14 @@ options:
     description: Per host what the role account_lock did, for V(contain) and V(reinstate).
     type: dict
     default: {}
+  hold:
+    description: Whether the mail of suspects is to be held.
+    type: bool
+    default: false
+  holds:
+    description: Per host the result of M(mail_hold), for V(contain).
+    type: dict
+    default: {}
   account:
     description: The account, for V(reinstate).
     type: str
@@ -126,6 +134,11 @@ to_lock:
   returned: success
 watch:
   description: Domains that refused mail in earlier runs, for M(mail_log_info); at most 500.
+  type: list
+  elements: str
+  returned: success
+to_hold:
+  description: The accounts whose mail is to be held now.
   type: list
   elements: str
   returned: success
@@ -192,7 +205,8 @@ def step(p: dict[str, t.Any], check_mode: bool, now: float) -> dict[str, t.Any]:
     if stage == "assess":
         return stages.assess(before, p["logs"], p["verdict"])
     if stage == "contain":
-        return stages.contain(before, stages.to_lock(before, p["never"], p["max_locks"])[0] if p["results"] else [], p["results"], now)
+        accounts = stages.to_lock(before, p["never"], p["max_locks"])[0] if p["results"] else []
+        return stages.hold(stages.contain(before, accounts, p["results"], now), p["holds"], now)
     if stage == "verify":
         return stages.verify(before, p["logs"])
     if stage == "reinstate":
@@ -220,6 +234,8 @@ def main() -> None:
             "brake_share": {"type": "float", "default": 0.5},
             "refusal_rest": {"type": "float", "default": 3600.0},
             "results": {"type": "dict", "default": {}},
+            "hold": {"type": "bool", "default": False},
+            "holds": {"type": "dict", "default": {}},
             "account": {"type": "str"},
         },
         required_if=[
@@ -245,10 +261,12 @@ def main() -> None:
                 database.save_run(engine, findings)
     except (stages.DocumentError, files.ReportError, database.StoreError, catalogue.CatalogueError, OSError) as exc:
         module.fail_json(msg=str(exc))
-    wanted = stages.to_lock(findings, p["never"], p["max_locks"])[0] if findings["run"]["mode"] == "lock" else []
+    acts = findings["run"]["mode"] == "lock"
+    wanted = stages.to_lock(findings, p["never"], p["max_locks"])[0] if acts else []
+    held = stages.to_hold(findings, p["never"]) if acts and p["hold"] else []
     watch = sorted({domain for domains in refused.values() for domain in domains})[:MAX_WATCHED]
     module.exit_json(
-        changed=False, findings=findings, path=p["path"], to_lock=wanted, locked_at=stages.locked_at(findings), watch=watch
+        changed=False, findings=findings, path=p["path"], to_lock=wanted, to_hold=held, locked_at=stages.locked_at(findings), watch=watch
     )  # fmt: skip
 
 

@@ -57,7 +57,8 @@ def stop(run: Run, accounts: list[str], locked: bool, incident: str, check_mode:
     denied = set(dovecot_conf.read_denied(read_text(dovecot_conf.DENY_FILE) or ""))
     for account in accounts:
         if locked:
-            entries.setdefault(account, f"REJECT 5.7.1 account locked, incident {incident}")
+            if not entries.get(account, "").startswith("REJECT"):  # it may have been held as a suspect's
+                entries[account] = f"REJECT 5.7.1 account locked, incident {incident}"
             denied.add(account)
         else:
             entries.pop(account, None)

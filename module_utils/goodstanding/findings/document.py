@@ -108,6 +108,34 @@ def to_lock(document: Document, never: list[str], most: int) -> tuple[list[str],
     return wanted[:most], wanted[most:]
 
 
+def to_hold(document: Document, never: list[str]) -> list[str]:
+    """Return the logins whose mail is to be held until somebody looked: the suspects."""
+    protected = {name.strip().lower() for name in never}
+    names = [row["account"] for row in document["accounts"] if row["verdict"] == "suspect" and kind_of(row["account"]) == "login"]
+    return [name for name in names if name not in protected]
+
+
+def hold(document: Document, results: dict[str, t.Any], now: float) -> Document:
+    """Write down whose mail is held. results: per host the role's account_lock_hold_result, or a failed one."""
+    document = copy.deepcopy(document)
+    rows = {row["account"]: row for row in document["accounts"]}
+    for host, result in sorted(results.items()):
+        if result.get("failed") and to_hold(document, []):
+            _act(document, now, host, None, "hold", "failed", _fault(result))
+        for name, held in sorted((result.get("holds") or {}).items()):
+            if name not in rows:
+                continue
+            state = f"would_be_{held['state']}" if document["run"]["check_mode"] else held["state"]
+            entry = {"host": host, "state": state, "locked_at": None, "accepted_after_lock": None, "held_messages": held.get("messages", 0)}
+            detail = f"until {iso(held['until'])[:16]}Z at the latest" if held["state"] != "released" else "its time was over"
+            rows[name]["hosts"].append({**entry, "detail": detail})
+            rows[name]["state"] = state
+            rows[name]["held_messages"] += held.get("messages", 0)
+            outcome = ("would_change" if document["run"]["check_mode"] else "changed") if result.get("changed") else "ok"
+            _act(document, now, host, name, "hold", outcome, f"{state}, {held.get('messages', 0)} messages, {detail}")
+    return document
+
+
 def contain(document: Document, accounts: list[str], results: dict[str, t.Any], now: float) -> Document:
     """Write down what the lock did. results: per attempted host the role's account_lock_result, or a failed one."""
     document = copy.deepcopy(document)
@@ -321,7 +349,7 @@ def _account_points(
         elif entry["state"] == "locked" and entry["accepted_after_lock"] is None and row["verdict"] == "compromised":
             what = f"whether {entry['host']} accepted mail of {name} after its lock is not known: its log could not be read to the end"
             point("warning", "administrator", what, entry["host"], "Run playbooks/remediate.yml again.")
-        if entry["held_messages"]:
+        if entry["held_messages"] and row["verdict"] == "compromised":
             step = f"Look at one (postcat -q), then delete what is spam in the queue hold; mail_queue lists it by {name}."
             point(
                 "info", "administrator", f"{entry['held_messages']} messages of {name} are on hold on {entry['host']}", entry["host"], step
@@ -340,7 +368,9 @@ def _account_points(
         step = f"Give the owner a new password, clean their machines, then: playbooks/reinstate.yml -e account={name}"
         point("warning", "owner of the account", f"{name} is locked", None, step)
     if row["verdict"] == "suspect":
-        point("info", "administrator", f"{row['sentence']}", None, "Look at it; exempt it (abuse_triage_exempt) where this is wanted.")
+        waits = " Its mail is held until then." if row["state"] in ("held", "deferring") else ""
+        step = f"Look at it; exempt it (abuse_triage_exempt) where this is wanted.{waits}"
+        point("warning" if waits else "info", "administrator", row["sentence"], None, step)
 
 
 def _stop(name: str) -> str:

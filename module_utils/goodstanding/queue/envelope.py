@@ -41,27 +41,27 @@ def attribute(data: bytes, name: str) -> str | None:
     return None
 
 
-def queued_by(queue_directory: str, queue: str) -> t.Iterator[tuple[str, str]]:
-    """Yield (queue ID, login in lower case) of each message in a queue that was submitted with a login."""
+def queued_by(queue_directory: str, queue: str) -> t.Iterator[tuple[str, str, int]]:
+    """Yield (queue ID, login in lower case, octets) of each message in a queue that was submitted with a login."""
     for folder, _, names in os.walk(str(Path(queue_directory) / queue)):
         for name in names:
             if not _QUEUE_ID.match(name):
                 continue
             try:
                 with open(os.path.join(folder, name), "rb") as file:
-                    login = attribute(file.read(16384), "sasl_username")
+                    login, size = attribute(file.read(16384), "sasl_username"), os.fstat(file.fileno()).st_size
             except OSError:
                 continue  # delivered or moved since it was seen
             if login:
-                yield name, login.strip().lower()
+                yield name, login.strip().lower(), size
 
 
-def messages_of(accounts: t.Iterable[str], queue_directory: str) -> dict[str, dict[str, str]]:
-    """Return per queue ID its account and queue, for the messages of these accounts; a later queue wins where one moved."""
+def messages_of(accounts: t.Iterable[str], queue_directory: str) -> dict[str, dict[str, t.Any]]:
+    """Return per queue ID its account, queue and size in octets, for the messages of these accounts; a later queue wins where one moved."""
     wanted = {account.lower() for account in accounts}
     found = {}
     for queue in QUEUES:
-        for queue_id, login in queued_by(queue_directory, queue):
+        for queue_id, login, size in queued_by(queue_directory, queue):
             if login in wanted:
-                found[queue_id] = {"account": login, "queue": queue}
+                found[queue_id] = {"account": login, "queue": queue, "size": size}
     return found

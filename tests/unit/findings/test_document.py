@@ -249,3 +249,37 @@ def test_a_store_that_cannot_be_opened_is_named_without_its_password(url):
     with pytest.raises(database.StoreError) as caught:
         database.open_store(url)
     assert "hunter2" not in str(caught.value)
+
+
+SUSPECT = {**ACCOUNT, "account": "eve@alpha.test", "verdict": "suspect"}
+
+
+def test_a_suspects_mail_is_held_and_somebody_has_to_look():
+    document = assessed([ACCOUNT, SUSPECT, {**SUSPECT, "account": "uid:33@mx1"}])
+    assert stages.to_hold(document, []) == ["eve@alpha.test"]
+    assert stages.to_hold(document, ["Eve@alpha.test"]) == []
+    held = {"state": "held", "since": NOW, "until": NOW + 3600, "messages": 4, "octets": 900, "incident": "r1"}
+    results = {"mx1": {"changed": True, "holds": {"eve@alpha.test": held}}, "mx2": {"failed": True, "msg": "down"}}
+    done = finished(stages.hold(document, results, NOW))
+    row = next(row for row in done["accounts"] if row["account"] == "eve@alpha.test")
+    assert (row["state"], row["held_messages"], row["hosts"][0]["detail"][:6]) == ("held", 4, "until ")
+    assert [(act["host"], act["result"]) for act in done["actions"]] == [("mx1", "changed"), ("mx2", "failed")]
+    assert [point["severity"] for point in done["open_points"] if "is held until then" in point["next_step"]] == ["warning"]
+
+
+def test_what_is_no_login_is_never_locked_and_told_how_to_be_stopped():
+    others = [{**ACCOUNT, "account": name} for name in ("uid:33@mx1", "relay:internet@mx1", "relay:10.1.2.3@mx1")]
+    document = assessed([*others, ACCOUNT])
+    assert stages.to_lock(document, [], 5) == ([USER], [])
+    steps = [point["next_step"] for point in finished(document)["open_points"] if point["severity"] == "critical"]
+    words = ["authorized_submit_users = !$(id -nu 33), static:all", "mynetworks", "10.1.2.3"]
+    assert [word in step for word, step in zip(words, steps)] == [True] * 3
+
+
+def test_other_causes_are_findings():
+    cause = {"kind": "forward", "host": "mx1", "text": "mx1 forwards <b>", "next_step": "Filter.", "evidence": []}
+    begun = stages.start("r1", "lab", "lock", False, NOW)
+    done = stages.assess(begun, {"mx1": LOG}, {"accounts": [], "causes": [cause], "unknown_hosts": []})
+    done = finished(stages.reputation(done, both(), None))
+    assert (done["run"]["status"], [point["what"] for point in done["open_points"]]) == ("findings", ["mx1 forwards <b>"])
+    assert "mx1 forwards &lt;b&gt;" in files.as_page(done, TEMPLATE)

@@ -48,7 +48,7 @@ def test_messages_of_accounts(tmp_path):
         (tmp_path / queue).mkdir(parents=True, exist_ok=True)
         (tmp_path / queue / name).write_bytes(data)
     assert messages_of(["mallory@alpha.test"], str(tmp_path)) == {
-        "4jYcBy06KYz1hnn2": {"account": "mallory@alpha.test", "queue": "hold"},
-        "AB12CD34EF": {"account": "mallory@alpha.test", "queue": "deferred"},
+        "4jYcBy06KYz1hnn2": {"account": "mallory@alpha.test", "queue": "hold", "size": 197},
+        "AB12CD34EF": {"account": "mallory@alpha.test", "queue": "deferred", "size": 197},
     }
     assert messages_of(["victim@alpha.test"], str(tmp_path)) == {}
