@@ -141,7 +141,7 @@ accounts:
       clients, senders, failed_clients and login_clients, each also as C(_at_least); they are exact up to 500 (senders 300, failed_clients
       100).
     - >-
-      history, of the 500 most notable accounts, has seen (since when), hours (lists of hour of the epoch, recipients, unknown_recipients,
+      history, of the 1000 most notable accounts, has seen (since when), hours (lists of hour of the epoch, recipients, unknown_recipients,
       answered, first, last) and days (per set and value the days of the epoch on which it was seen); of the others it is null.
   type: dict
   returned: success

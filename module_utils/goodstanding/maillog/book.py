@@ -22,9 +22,9 @@ MAX_EVIDENCE = 10
 MAX_EVIDENCE_A_KIND = 3
 MAX_NOTES = 20
 #: An account that did so much in the window or in the last week is told of with its history; of so many accounts at most.
-NOTABLE = {"recipients": 10, "unknown_recipients": 3, "reputation_refusals": 3, "failed_logins": 5}
+NOTABLE = {"recipients": 20, "unknown_recipients": 3, "reputation_refusals": 3, "failed_logins": 5, "clients_at_least": 4}
 NOTABLE_WEEK = 50
-MAX_HISTORIES = 500
+MAX_HISTORIES = 1000
 #: What the history says of each hour, in this order.
 HOUR = ("hour", "recipients", "unknown_recipients", "answered", "first", "last")
 _SCHEMA = f"""

@@ -57,7 +57,7 @@ def test_days_do_not_come_back_when_their_bits_stand_for_others():
 
 def test_only_notable_accounts_have_a_history():
     book = Book(None)
-    book.add({"quiet": sent((NOW - 60, 9)), "notable": sent((NOW - 60, 10)), "week": sent((NOW - 3 * DAY, 49), (NOW - 60, 1))})
+    book.add({"quiet": sent((NOW - 60, 19)), "notable": sent((NOW - 60, 20)), "week": sent((NOW - 3 * DAY, 49), (NOW - 60, 1))})
     assert {name for name, account in book.accounts(NOW - DAY, NOW).items() if account["history"]} == {"notable", "week"}
     book.add({f"user{number}": sent((NOW - 60, 20)) for number in range(MAX_HISTORIES + 50)})
     found = book.accounts(NOW - DAY, NOW)
