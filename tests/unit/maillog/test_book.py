@@ -31,13 +31,13 @@ def history(book: Book, name: str = "a") -> dict:
 
 def test_a_history_tells_hours_and_the_days_of_values():
     book = Book(None)
-    account = sent((NOW - 20 * DAY, 3), (NOW - 20 * DAY + 1800, 4), (NOW - 60, 12))
+    account = sent((NOW - 20 * DAY, 3), (NOW - 20 * DAY + 1800, 4), (NOW - 60, 22))
     account.row(NOW - 60)[UNKNOWN_RECIPIENTS] += 2
     book.add({"a": account})
     first, second = int((NOW - 20 * DAY) // 3600), int((NOW - 60) // 3600)
     assert history(book) == {
         "seen": NOW - 20 * DAY,
-        "hours": [[first, 7, 0, 7, NOW - 20 * DAY, NOW - 20 * DAY + 1800], [second, 12, 2, 12, NOW - 60, NOW - 60]],
+        "hours": [[first, 7, 0, 7, NOW - 20 * DAY, NOW - 20 * DAY + 1800], [second, 22, 2, 22, NOW - 60, NOW - 60]],
         "days": {**{kind: {} for kind in KINDS}, "clients": {"192.0.2.1": [20680, 20700]}},
     }
     book.add({"a": sent((NOW - 5 * DAY, 1))})
