@@ -78,10 +78,10 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.goodstanding.accounts.hold import Limits, check, reconcile
+from ..module_utils.goodstanding.accounts.hold import HOLDS, Limits, check, reconcile
 from ..module_utils.goodstanding.accounts.lock import check_names
 from ..module_utils.goodstanding.host.command import runner
-from ..module_utils.goodstanding.host.files import HostError, alone
+from ..module_utils.goodstanding.host.files import HostError, alone, load_state
 
 
 def main() -> None:
@@ -102,6 +102,8 @@ def main() -> None:
         check(limits)
         never = {name.strip().lower() for name in p["never"]}
         accounts = [name for name in check_names(p["accounts"], [], p["incident"]) if name not in never]
+        if not accounts and not load_state(HOLDS):
+            module.exit_json(changed=False, diff=[], holds={})  # most runs on most hosts: nothing is even locked
         with alone(module.check_mode):
             result = reconcile(runner(module), accounts, limits, p["incident"], module.check_mode, time.time())
     except (HostError, OSError) as exc:

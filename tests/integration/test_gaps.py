@@ -24,7 +24,7 @@ def fresh():
 
 
 def assess(*options: str):
-    return run("assess", "-e", "assess_lists=false", *options)
+    return run("assess", "-e", "assess_lists=false", *options)  # the lists are not what is asked here
 
 
 def reasons(report: dict) -> dict[str, str]:
@@ -51,17 +51,12 @@ def test_a_rotation_that_is_missing_is_named():
 
 def test_lines_that_journald_dropped_are_named_and_stay_known():
     """The real journald drops: a service that logs more than its limit of lines."""
-    on("mx2", "tee", "/etc/systemd/journald.conf.d/limit.conf", data="[Journal]\nRateLimitIntervalSec=1s\nRateLimitBurst=5\n")
-    on("mx2", "systemctl", "restart", "systemd-journald")
     flood = (
-        "for n in $(seq 400); do echo line $n; done | logger -p mail.info -t postfix/qmgr; sleep 2; logger -p mail.info -t postfix/qmgr x"
+        "for n in $(seq 400); do echo line $n; done | logger -p mail.info -t postfix/qmgr; sleep 6; logger -p mail.info -t postfix/qmgr x"
     )
-    try:
-        on("mx2", "systemd-run", "--quiet", "--wait", "--collect", "--unit=lab-loud", "sh", "-c", flood)
-        said = on("mx2", "sh", "-c", "journalctl -q --no-pager SYSLOG_IDENTIFIER=systemd-journald | grep Suppressed || true")
-    finally:
-        on("mx2", "rm", "/etc/systemd/journald.conf.d/limit.conf")
-        on("mx2", "systemctl", "restart", "systemd-journald")
+    limit = ["-p", "LogRateLimitIntervalSec=5s", "-p", "LogRateLimitBurst=5"]
+    on("mx2", "systemd-run", "--quiet", "--wait", "--collect", "--unit=lab-loud", *limit, "sh", "-c", flood)
+    said = on("mx2", "sh", "-c", "journalctl -q --no-pager SYSLOG_IDENTIFIER=systemd-journald | grep Suppressed || true")
     assert "Suppressed" in said, "journald dropped nothing: nothing is proven"
     for _ in range(2):
         found = assess()

@@ -23,8 +23,8 @@ SECRET = "pw-ivan-alpha.test"
 def hold(*accounts: str, **limits: float) -> dict[str, dict]:
     """Run the hold for these accounts and return what each host said."""
     given = {"account_lock_hold_accounts": list(accounts), **{f"account_lock_hold_{name}": value for name, value in limits.items()}}
-    said = " ".join(playbook("hold.yml", "-e", json.dumps(given)).split())
-    return {host: json.loads(found.replace('\\"', '"')) for host, found in re.findall(r'"msg": "HOLD (\w+) (.+?)" }', said)}
+    said = " ".join(playbook("hold.yml", "-e", json.dumps(given)).split())  # Ansible folds long lines
+    return {host: json.loads(found) for host, found in re.findall(r"'HOLD (\w+) (\{.+?\})'", said)}
 
 
 def in_hold(host: str) -> int:

@@ -35,8 +35,6 @@ class Limits(t.NamedTuple):
 def reconcile(run: Run, suspects: list[str], limits: Limits, incident: str, check_mode: bool, now: float) -> dict[str, t.Any]:
     """Hold the mail of these accounts and of no others; return changed, diff and per account what became of it."""
     before: dict[str, Hold] = load_state(HOLDS)
-    if not suspects and not before:
-        return {"changed": False, "diff": [], "holds": {}}
     locked = set(load_state("locks.json"))
     holds, ended = decide(before, [name for name in suspects if name not in locked], limits, incident, now)
     directory = must(run, ["postconf", "-h", "queue_directory"], "Postfix's queue directory is not known").strip()
