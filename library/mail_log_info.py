@@ -255,6 +255,8 @@ def count(params: dict[str, t.Any], now: float, book: Book) -> dict[str, t.Any]:
     for base in params["paths"] if source.kind == "file" else ():
         for hole in sources.missing(base, begin):
             log.gap_now(hole)
+    for hole in sources.not_handed_on(begin) if source.kind == "file" else ():
+        log.gap_now(hole)
     book.set_meta("kind", source.kind)
     book.set_meta("position", position.as_dict())
     result = log.result(begin)

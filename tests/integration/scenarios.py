@@ -59,12 +59,13 @@ class Acts:
 
 
 class Scenario(t.NamedTuple):
-    """entries: when which act is told of; who: whose verdict is expected ('' nobody's), verdict: which."""
+    """entries: when which act is told of; who: of whom; verdict: which is expected, or None; says: what its sentence must hold."""
 
     name: str
     text: str
     who: tuple[str, ...]
     verdict: str | None
+    says: str
     entries: list[Entry]
 
 
@@ -87,178 +88,156 @@ def spread(acts: list[Act], begin: float, end: float) -> list[Entry]:
     return [(begin + (end - begin) * number / len(acts), act) for number, act in enumerate(acts)]
 
 
-def build() -> tuple[Acts, list[Scenario]]:
-    """Return the acts that are to be done, and the scenarios that tell of them."""
-    acts, found = Acts(), []
+class Scenarios:
+    """The acts that are to be done, and the scenarios that tell of them."""
 
-    def tell(name: str, text: str, who: str | tuple[str, ...], verdict: str | None, *parts: list[Entry]) -> None:
+    def __init__(self) -> None:
+        self.acts, self.all = Acts(), []
+        self.break_ins()
+        self.ordinary()
+        self.alike = self.same_acts()
+
+    def tell(self, name: str, text: str, who: str | tuple[str, ...], verdict: str | None, *parts: list[Entry], says: str = "") -> None:
         names = (who,) if isinstance(who, str) else who
-        found.append(Scenario(name, text, names, verdict, sorted((entry for part in parts for entry in part), key=lambda entry: entry[0])))
+        entries = sorted((entry for part in parts for entry in part), key=lambda entry: entry[0])
+        self.all.append(Scenario(name, text, names, verdict, says, entries))
 
-    def guesses(account: str, count: int, first: int, host: str = "mx1") -> list[Act]:
-        return [acts.add("send", account, network(first + number), host, 1, secret=f"guess{number}") for number in range(count)]
+    def break_ins(self) -> None:
+        acts, tell = self.acts, self.tell
+        who = "mallory@alpha.test"
+        home = acts.usual(who, "203.0.113.30")
+        flood = [acts.add("send", who, network(200), "mx1", 20, 10) for _ in range(160)]
+        guesses = [acts.add("send", who, network(100 + number), "mx1", 1, secret=f"guess{number}") for number in range(12)]
+        says = f"sent {size(flood):,} recipients in 40 min (its normal: 2 an hour), 50 % unknown users, after 12 failed logins from 12 addresses"
+        tell(
+            "flood", "3,200 recipients in 40 minutes from one address, after failed logins", who, "compromised", days(home),
+            spread(guesses, NOW - 3 * HOUR, NOW - 2 * HOUR), spread(flood, NOW - 41 * 60, NOW - 60), says=says,
+        )  # fmt: skip
 
-    # ---- break-ins
-    who = "mallory@alpha.test"
-    home = acts.usual(who, "203.0.113.30")
-    flood = [acts.add("send", who, network(200), "mx1", 20, 10) for _ in range(160)]
-    tell(
-        "flood", "3,200 recipients in 40 minutes from one address, after failed logins", who, "compromised", days(home),
-        spread(guesses(who, 12, 100), NOW - 3 * HOUR, NOW - 2 * HOUR), spread(flood, NOW - 41 * 60, NOW - 60),
-    )  # fmt: skip
+        who = "alice@alpha.test"
+        home = acts.usual(who, "203.0.113.30")
+        bots = [acts.add("send", who, network(number % 60, 10 + number // 60), HOSTS[number % 2], 5, 1) for number in range(212)]
+        says = f"sent {size(bots):,} recipients in 3 h (its normal: 2 an hour), 20 % unknown users, from 213 addresses in 61 networks (its normal: 1)"
+        evenly = spread(bots, NOW - 3 * HOUR, NOW - 60)
+        tell("botnet", "212 addresses, one message each, on both hosts", who, "compromised", days(home), evenly, says=says)
 
-    who = "alice@alpha.test"
-    home = acts.usual(who, "203.0.113.30")
-    bots = [acts.add("send", who, network(number % 60, 10 + number // 60), HOSTS[number % 2], 5, 1) for number in range(212)]
-    tell("botnet", "212 addresses, one message each, on both hosts", who, "compromised", days(home), spread(bots, NOW - 3 * HOUR, NOW - 60))
+        who = "bob@alpha.test"
+        home = acts.usual(who, "203.0.113.31")
+        drip = [acts.add("send", who, network(201), "mx1", 6, 1) for _ in range(12)]
+        hourly = [(NOW - 7 * DAY + hour * HOUR + 900, drip[hour % 12]) for hour in range(7 * 24)]
+        text = "6 recipients an hour, day and night, for 7 days, one in six unknown: under every daily threshold"
+        tell("slow drip", text, who, "compromised", days(home), hourly, says="16 % unknown users in 7 days")
 
-    who = "bob@alpha.test"
-    home = acts.usual(who, "203.0.113.31")
-    drip = [acts.add("send", who, network(201), "mx1", 6, 1) for _ in range(12)]
-    tell(
-        "slow drip", "6 recipients an hour, day and night, for 7 days, one in six unknown: under every daily threshold", who, "compromised",
-        days(home), [(NOW - 7 * DAY + hour * HOUR + 900, drip[hour % 12]) for hour in range(7 * 24)],
-    )  # fmt: skip
+        who = "carol@alpha.test"
+        home = acts.usual(who, "203.0.113.32")
+        night = [acts.add("send", who, network(202), "mx2", 10, 3) for _ in range(32)]
+        evenly = spread(night, NOW - NOW % DAY + HOUR, NOW - NOW % DAY + 5 * HOUR)
+        says = f"{size(night)} of them at hours at which it never sent before"
+        tell("night only", "80 recipients an hour from 1 to 5 o'clock, from one address", who, "compromised", days(home), evenly, says=says)
 
-    who = "carol@alpha.test"
-    home = acts.usual(who, "203.0.113.32")
-    night = [acts.add("send", who, network(202), "mx2", 10, 3) for _ in range(32)]
-    midnight = NOW - NOW % DAY
-    tell(
-        "night only",
-        "80 recipients an hour from 1 to 5 o'clock, from one address",
-        who,
-        "compromised",
-        days(home),
-        spread(night, midnight + HOUR, midnight + 5 * HOUR),
-    )
+        who = "dave@alpha.test"
+        reading = [acts.add("imap", who, "203.0.113.33", host) for host in HOSTS]
+        sending = [acts.add("send", who, network(203), "mx1", 15, 3) for _ in range(20)]
+        evenly = spread(sending, NOW - 2 * HOUR, NOW - 60)
+        says = f"sent {size(sending)} recipients in 2 h (its normal: 0 an hour), 20 % unknown users, the first mail that it sends"
+        tell("IMAP-only account", "reads mail for four weeks, then sends to 300", who, "compromised", days(reading), evenly, says=says)
 
-    who = "dave@alpha.test"
-    reading = [acts.add("imap", who, "203.0.113.33", host) for host in HOSTS]
-    sending = [acts.add("send", who, network(203), "mx1", 15, 3) for _ in range(20)]
-    tell(
-        "IMAP-only account",
-        "reads mail for four weeks, then sends to 300",
-        who,
-        "compromised",
-        days(reading),
-        spread(sending, NOW - 2 * HOUR, NOW - 60),
-    )
+        web = [acts.add("local", "app@alpha.test", "", "mx1", 1) for _ in range(2)]
+        spam = [acts.add("local", "app@alpha.test", "", "mx1", 10, 4) for _ in range(60)]
+        says, evenly = f"The local user 33 of mx1 sent {size(spam)} recipients in 58 min", spread(spam, NOW - HOUR, NOW - 60)
+        text = "a script under www-data that sends a few messages a day sends 600"
+        tell("web application", text, f"uid:{WEB[1]}@mx1", "compromised", days(web), evenly, says=says)
 
-    web = [acts.add("local", "app@alpha.test", "", "mx1", 1) for _ in range(2)]
-    spam = [acts.add("local", "app@alpha.test", "", "mx1", 10, 4) for _ in range(60)]
-    tell(
-        "web application", "a script under www-data that sends a few messages a day sends 600", f"uid:{WEB[1]}@mx1", "compromised",
-        days(web), spread(spam, NOW - HOUR, NOW - 60),
-    )  # fmt: skip
+        who, secret = "erin@alpha.test", "app-erin-alpha.test"
+        home = acts.usual(who, "203.0.113.34")
+        app = [acts.add("send", who, network(204 + number % 2), "mx2", 12, 3, secret=secret) for number in range(60)]
+        text = "the owner goes on at home while the stolen app password sends 720 elsewhere"
+        tell("app password", text, who, "compromised", days(home), spread(app, NOW - 5 * HOUR, NOW - 60), says="25 % unknown users")
 
-    who = "erin@alpha.test"
-    home = acts.usual(who, "203.0.113.34", secret="app-erin-alpha.test")
-    app = [acts.add("send", who, network(204 + number % 2), "mx2", 12, 3, secret="app-erin-alpha.test") for number in range(60)]
-    tell(
-        "app password",
-        "the owner goes on at home while the stolen app password sends 720 elsewhere",
-        who,
-        "compromised",
-        days(home),
-        spread(app, NOW - 5 * HOUR, NOW - 60),
-    )
+        pair = ("frank@alpha.test", "grace@alpha.test")
+        homes = [acts.usual(who, f"203.0.113.{35 + number}") for number, who in enumerate(pair)]
+        floods = [[acts.add("send", who, network(206), "mx1", 10, 4) for _ in range(40)] for who in pair]
+        tell(
+            "two accounts at once", "one address sends 400 by each of two accounts", pair, "compromised",
+            *[days(home, seed=number) for number, home in enumerate(homes)], *[spread(flood, NOW - HOUR, NOW - 60) for flood in floods],
+            says=f"sent {size(floods[0])} recipients in 58 min",
+        )  # fmt: skip
 
-    pair = ("frank@alpha.test", "grace@alpha.test")
-    homes = [acts.usual(who, f"203.0.113.{35 + number}") for number, who in enumerate(pair)]
-    floods = [[acts.add("send", who, network(206), "mx1", 10, 4) for _ in range(40)] for who in pair]
-    tell(
-        "two accounts at once", "one address sends 400 by each of two accounts", pair, "compromised",
-        *[days(home, seed=number) for number, home in enumerate(homes)], *[spread(flood, NOW - HOUR, NOW - 60) for flood in floods],
-    )  # fmt: skip
+        who = "heidi@alpha.test"
+        home = acts.usual(who, "203.0.113.37") + acts.usual(who, "203.0.113.37", "mx2")
+        half = [acts.add("send", who, network(207), HOSTS[number % 2], 6, 1) for number in range(40)]
+        text, evenly = "120 recipients by each host, neither of which is much", spread(half, NOW - 50 * 60, NOW - 60)
+        tell("both hosts, half and half", text, who, "compromised", days(home), evenly, says=f"sent {size(half)} recipients in 48 min")
 
-    who = "heidi@alpha.test"
-    home = acts.usual(who, "203.0.113.37") + acts.usual(who, "203.0.113.37", "mx2")
-    half = [acts.add("send", who, network(207), HOSTS[number % 2], 6, 1) for number in range(40)]
-    tell(
-        "both hosts, half and half",
-        "120 recipients by each host, neither of which is much",
-        who,
-        "compromised",
-        days(home),
-        spread(half, NOW - 50 * 60, NOW - 60),
-    )
+        relay = [acts.add("relay", "someone@dest1.world.test", RELAYED, "mx1", 10, 4) for _ in range(60)]
+        text, evenly = "a stranger's address stands in mynetworks", spread(relay, NOW - HOUR, NOW - 60)
+        says = f"mx1 relayed for strangers on the internet (an open relay): it sent {size(relay)} recipients in 58 min"
+        tell("open relay", text, "relay:internet@mx1", "compromised", evenly, says=says)
 
-    relay = [acts.add("relay", "someone@dest1.world.test", RELAYED, "mx1", 10, 4) for _ in range(60)]
-    tell(
-        "open relay", "a stranger's address stands in mynetworks", "relay:internet@mx1", "compromised", spread(relay, NOW - HOUR, NOW - 60)
-    )
+    def ordinary(self) -> None:
+        acts, tell = self.acts, self.tell
+        who = "ivan@alpha.test"
+        letters = [acts.add("send", who, "203.0.113.38", "mx1", 40, 2) for _ in range(50)]
+        weekly = [entry for week in range(4) for entry in spread(letters, NOW - week * 7 * DAY - 9 * HOUR, NOW - week * 7 * DAY - 8 * HOUR)]
+        tell("newsletter", "2,000 recipients each Tuesday, one in twenty unknown", who, None, weekly)
 
-    # ---- ordinary senders
-    who = "ivan@alpha.test"
-    letters = [acts.add("send", who, "203.0.113.38", "mx1", 40, 2) for _ in range(50)]
-    weekly = [entry for week in range(4) for entry in spread(letters, NOW - week * 7 * DAY - 9 * HOUR, NOW - week * 7 * DAY - 8 * HOUR)]
-    tell("newsletter", "2,000 recipients each Tuesday, one in twenty unknown", who, None, weekly)
+        who = "judy@alpha.test"
+        posts = [acts.add("send", who, "203.0.113.38", "mx1", 25, 1, sender=f"list-bounces+{number}@alpha.test") for number in range(24)]
+        tell("mailing list", "300 recipients a day under many senders, also on this one", who, None, days(posts, a_day=12))
 
-    who = "judy@alpha.test"
-    posts = [acts.add("send", who, "203.0.113.38", "mx1", 25, 1, sender=f"list-bounces+{number}@alpha.test") for number in range(24)]
-    tell("mailing list", "300 recipients a day under many senders, also on this one", who, None, days(posts, a_day=12))
+        who = "niaj@alpha.test"
+        home = acts.usual(who, "203.0.113.30")
+        journey = [acts.add("send", who, network(210 + number), "mx2", 2) for number in range(5)]
+        mistyped = [(NOW - 5 * HOUR, acts.add("send", who, network(212), "mx2", 1, secret="mistyped"))]
+        evenly = spread(journey, NOW - 10 * HOUR, NOW - HOUR)
+        tell("traveller", "five networks in a day, one mistyped password", who, None, days(home), evenly, mistyped)
 
-    who = "niaj@alpha.test"
-    home = acts.usual(who, "203.0.113.30")
-    journey = [acts.add("send", who, network(210 + number), "mx2", 2) for number in range(5)]
-    mistyped = acts.add("send", who, network(212), "mx2", 1, secret="mistyped")
-    tell(
-        "traveller",
-        "five networks in a day, one mistyped password",
-        who,
-        None,
-        days(home),
-        spread(journey, NOW - 10 * HOUR, NOW - HOUR),
-        [(NOW - 5 * HOUR, mistyped)],
-    )
+        staff = [f"{name}@beta.test" for name in ("alice", "bob", "carol", "dave", "erin")]
+        desks = [acts.usual(who, "203.0.113.36") for who in staff]
+        slips = [acts.add("send", staff[0], "203.0.113.36", "mx1", 1, secret=f"slip{number}") for number in range(6)]
+        tell(
+            "office behind one NAT", "five accounts of one address, one of which mistypes six times", tuple(staff), None,
+            *[days(desk, a_day=8, seed=number) for number, desk in enumerate(desks)], spread(slips, NOW - 8 * HOUR, NOW - 7 * HOUR),
+        )  # fmt: skip
 
-    staff = [f"{name}@beta.test" for name in ("alice", "bob", "carol", "dave", "erin")]
-    desks = [acts.usual(who, "203.0.113.39") for who in staff]
-    slips = [acts.add("send", staff[0], "203.0.113.39", "mx1", 1, secret=f"slip{number}") for number in range(6)]
-    tell(
-        "office behind one NAT", "five accounts of one address, one of which mistypes six times", tuple(staff), None,
-        *[days(desk, a_day=8, seed=number) for number, desk in enumerate(desks)], spread(slips, NOW - 8 * HOUR, NOW - 7 * HOUR),
-    )  # fmt: skip
+        who = "frank@alpha.test"
+        first = [
+            acts.add("send", who, source, "mx1", count) for source in ("203.0.113.30", network(220), network(221)) for count in (1, 2, 5)
+        ]
+        tell("new employee", "the first week: 75 messages from three addresses, with no past", who, None, days(first, first=5, a_day=15))
 
-    who = "frank@alpha.test"
-    first = [acts.add("send", who, source, "mx1", size) for source in ("203.0.113.30", network(220), network(221)) for size in (1, 2, 5)]
-    tell("new employee", "the first week: 75 messages from three addresses, with no past", who, None, days(first, first=5, a_day=15))
+        who = "grace@beta.test"
+        home = acts.usual(who, "203.0.113.31")
+        resend = [acts.add("send", who, "203.0.113.31", "mx1", 15, 0 if number % 3 else 1) for number in range(100)]
+        text, evenly = "1,500 recipients in an hour from the usual address, few unknown", spread(resend, NOW - 3 * HOUR, NOW - 2 * HOUR)
+        says = f"sent {size(resend):,} recipients in 60 min (its normal: 2 an hour)."
+        tell("migration that sends again", text, who, "suspect", days(home), evenly, says=says)
 
-    who = "grace@beta.test"
-    home = acts.usual(who, "203.0.113.31")
-    resend = [acts.add("send", who, "203.0.113.31", "mx1", 15, 1 if number % 3 == 0 else 0) for number in range(100)]
-    tell(
-        "migration that sends again",
-        "1,500 recipients in an hour from the usual address, few unknown",
-        who,
-        "suspect",
-        days(home),
-        spread(resend, NOW - 3 * HOUR, NOW - 2 * HOUR),
-    )
+        writers = [(f"writer{number}@dest2.world.test", network(222, number)) for number in range(40)]
+        fields = {"recipients": [FORWARDED], "unknown": 1, "forwarded": True}
+        arriving = [acts.add("relay", writer, source, "mx1", **fields) for writer, source in writers]
+        text = "mail from outside goes on to an address that does not exist, from senders that do not exist"
+        tell("forwarder that bounces", text, f"forward:{FORWARDED}@mx1", "forward", days(arriving, a_day=60))
 
-    arriving = [
-        acts.add("relay", f"writer{number}@dest2.world.test", network(222, number), "mx1", recipients=[FORWARDED], forwarded=True)
-        for number in range(40)
-    ]
-    tell(
-        "forwarder that bounces",
-        "mail from outside goes on to an address that does not exist",
-        f"forward:{FORWARDED}@mx1",
-        "forward",
-        days(arriving, a_day=60, last=0),
-    )
+        who = "heidi@beta.test"
+        probe = [acts.add("send", who, "203.0.113.33", "mx2", 1), acts.add("imap", who, "203.0.113.33", "mx2")]
+        always = [(NOW - 20 * DAY + 300 * number, probe[number % 2]) for number in range(20 * 288 - 1)]
+        tell("monitoring probe", "sends and reads every five minutes, day and night", who, None, always)
 
-    who = "heidi@beta.test"
-    probe = [acts.add("send", who, "203.0.113.33", "mx2", 1), acts.add("imap", who, "203.0.113.33", "mx2")]
-    tell(
-        "monitoring probe",
-        "sends and reads every five minutes, day and night",
-        who,
-        None,
-        [(NOW - 20 * DAY + 300 * number, probe[number % 2]) for number in range(20 * 288 - 1)],
-    )
-    return acts, found
+    def same_acts(self) -> str:
+        """Add the same acts on both hosts, and return whose they are."""
+        who = "niaj@beta.test"
+        for host in HOSTS:
+            for kind, secret in (("send", ""), ("aborted", ""), ("send", "wrong"), ("imap", ""), ("imap", "wrong")):
+                for number in range(3):
+                    fields = {"secret": secret} if secret else {}
+                    self.acts.add(kind, who, network(230 + number), host, 3, 1, **fields)
+        return who
+
+
+def size(acts: list[Act]) -> int:
+    """Return how many recipients acts have."""
+    return sum(len(act["recipients"]) for act in acts)
 
 
 # ---- doing them
@@ -303,58 +282,60 @@ def parse(text: str) -> list[Line]:
     return found
 
 
-def logged(host: str) -> list[Line]:
+def logged(host: str) -> str:
     command = "cat /var/log/mail.log" if host == "mx1" else "journalctl -q --no-pager -o short-iso-precise SYSLOG_FACILITY=2"
-    return parse(on(host, "sh", "-c", command))
+    return on(host, "sh", "-c", command)
+
+
+class Message:
+    """A message in a log: its lines, its serial, the session that brought it, and the bounce that it caused."""
+
+    def __init__(self, session: list[Line]) -> None:
+        self.lines: list[Line] = []
+        self.session, self.serial = session, ""
+        self.bounce: Message | None = None
+
+    def all(self) -> list[Line]:
+        own = {id(line): line for line in [*self.session, *self.lines, *(self.bounce.all() if self.bounce else [])]}
+        return sorted(own.values(), key=lambda line: line.time)
 
 
 def cut(lines: list[Line]) -> dict[str, list[Line]]:
-    """Return the lines of each act: by serial where there is a message, else by 'account address' of a login."""
-    found: dict[str, list[Line]] = {}
-    open_ids: dict[str, list[Line]] = {}
+    """Return the lines of each act by its serial, of logins by 'account address', of failed ones over SMTP by 'failed address'."""
+    under_way: dict[str, Message] = {}  # by queue ID, which is used again
     sessions: dict[str, list[Line]] = {}
-    serials: dict[str, str] = {}
+    messages: list[Message] = []
+    found: dict[str, list[Line]] = {}
     for line in lines:
-        daemon = line.program.rpartition("/")[2]
         match = _ID.match(line.message)
-        queue_id = (match[1] or "") if match else ""
+        queue_id, daemon = match[1] if match else None, line.program.rpartition("/")[2]
         if daemon == "smtpd":
-            mine = sessions.setdefault(line.pid, [])
-            if line.message.startswith("connect from "):
-                mine = sessions[line.pid] = []
-            mine.append(line)
-            if queue_id:
-                open_ids.setdefault(queue_id, [])
-                serials[queue_id] = f"?{line.pid}"
-            if line.message.startswith("disconnect from ") or "authentication failed" in line.message:
-                _session(mine, found, serials)
-            continue
-        if daemon == "pickup" and queue_id:
-            open_ids[queue_id] = []
-        if queue_id in open_ids:
-            open_ids[queue_id].append(line)
-            serial = re.search(r"message-id=<(\d+)\.lab@botnet>", line.message)
+            if line.message.startswith("connect from ") or line.pid not in sessions:
+                sessions[line.pid] = []
+            session = sessions[line.pid]
+            session.append(line)
+            address = re.search(r"\[([\d.]+)\]", line.message)
+            if "authentication failed" in line.message and address:
+                found[f"failed {address[1]}"] = session
+        if queue_id and (queue_id not in under_way or ": client=" in line.message):
+            under_way[queue_id] = Message(sessions[line.pid] if daemon == "smtpd" else [])
+            messages.append(under_way[queue_id])
+        if queue_id:
+            message = under_way[queue_id]
+            message.lines.append(line)
+            serial = re.search(r": message-id=<(\d+)\.lab@botnet>", line.message)
+            bounce = re.search(r": sender non-delivery notification: (\w+)", line.message)
             if serial:
-                serials[queue_id] = serial[1]
+                message.serial = serial[1]
+            if bounce:
+                message.bounce = under_way.get(bounce[1])
             if line.message.endswith(": removed"):
-                found.setdefault(serials.pop(queue_id, ""), []).extend(open_ids.pop(queue_id))
-        elif "-login: " in f"{line.program}: {line.message}":
-            user, address = re.search(r"user=<([^>]+)>", line.message), re.search(r" rip=([\d.]+)", line.message)
-            if user and address:
-                found.setdefault(f"{user[1]} {address[1]}", []).append(line)
-    return {key: sorted(each, key=lambda line: line.time) for key, each in found.items()}
-
-
-def _session(lines: list[Line], found: dict[str, list[Line]], serials: dict[str, str]) -> None:
-    """Give a session's lines to its message, or to the failed login of its client."""
-    ids = [match[1] for line in lines if (match := _ID.match(line.message)) and match[1]]
-    address = re.search(r"\[([\d.]+)\]", lines[0].message)
-    if ids:
-        key = serials.get(ids[-1], "")
-        if not key.startswith("?"):
-            found.setdefault(key, []).extend(lines)
-    elif address and any("authentication failed" in line.message for line in lines) and lines[-1].message.startswith("disconnect"):
-        found.setdefault(f"failed {address[1]}", []).extend(lines)
+                del under_way[queue_id]
+        user, address = re.search(r"user=<([^>]+)>", line.message), re.search(r" rip=([\d.]+)", line.message)
+        if user and address and "-login: " in f"{line.program}: {line.message}":
+            found.setdefault(f"{user[1]} {address[1]}", []).append(line)
+    found.update({message.serial: message.all() for message in messages if message.serial})
+    return found
 
 
 def compose(scenario: Scenario, cuts: dict[str, dict[str, list[Line]]]) -> dict[str, list[str]]:

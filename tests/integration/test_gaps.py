@@ -62,3 +62,14 @@ def test_lines_that_journald_dropped_are_named_and_stay_known():
         found = assess()
         assert "Suppressed" in reasons(found.report)["mx2"]
         assert (found.code, found.report["run"]["status"]) == (1, "unknown"), found.output[-2000:]
+
+
+def test_lines_that_never_reached_the_file_are_named():
+    """rsyslog is busy, and journald does not wait for it: the real one, stopped while a thousand lines are logged."""
+    on("mx1", "sh", "-c", "pkill -STOP rsyslogd; for n in $(seq 1000); do echo line $n; done | logger -p mail.info -t postfix/qmgr")
+    on("mx1", "sh", "-c", "sleep 1; pkill -CONT rsyslogd; sleep 31; logger -p mail.info -t postfix/qmgr x; sleep 1")
+    found = assess()
+    assert "lines are in the journal and not in the file" in reasons(found.report)["mx1"]
+    assert (found.code, found.report["run"]["status"]) == (1, "unknown"), found.output[-2000:]
+    whole = assess("-e", "abuse_triage_log_source=journal")
+    assert reasons(whole.report)["mx1"] == ""

@@ -36,7 +36,7 @@ CREATE TABLE marks (account TEXT, kind TEXT, value TEXT, first INTEGER, last INT
   PRIMARY KEY (account, kind, value)) WITHOUT ROWID;
 CREATE TABLE evidence (account TEXT, kind TEXT, hour INTEGER, number INTEGER, line TEXT,
   PRIMARY KEY (account, kind, hour, number)) WITHOUT ROWID;
-CREATE TABLE open (queue_id TEXT PRIMARY KEY, account TEXT, accepted INTEGER, time REAL) WITHOUT ROWID;
+CREATE TABLE open (queue_id TEXT PRIMARY KEY, account TEXT, stranger TEXT, accepted INTEGER, time REAL, pending TEXT) WITHOUT ROWID;
 CREATE TABLE refusals (address TEXT, provider TEXT, id TEXT, code TEXT, hour INTEGER, about TEXT, count INTEGER, first REAL, last REAL,
   sample TEXT, PRIMARY KEY (address, provider, id, code, hour)) WITHOUT ROWID;
 CREATE TABLE refused (address TEXT, provider TEXT, id TEXT, code TEXT, accepted REAL, domains TEXT,
@@ -173,14 +173,16 @@ class Book:
     def set_taken(self, taken: dict[tuple[str, str], float]) -> None:
         self.db.executemany("INSERT OR REPLACE INTO taken VALUES (?, ?, ?)", [(*key, time) for key, time in taken.items()])
 
-    def open_messages(self) -> dict[str, tuple[str, bool, float]]:
-        """Return per queue ID under way its account, whether it was accepted, and since when."""
-        rows = self.db.execute("SELECT queue_id, account, accepted, time FROM open")
-        return {queue_id: (account, bool(accepted), time) for queue_id, account, accepted, time in rows}
+    def open_messages(self) -> t.Iterator[tuple[str, str | None, str | None, bool, float, t.Any]]:
+        """Yield the messages under way: queue ID, account, client without a login, whether it was accepted, since when, what is pending."""
+        rows = self.db.execute("SELECT queue_id, account, stranger, accepted, time, pending FROM open")
+        for queue_id, account, stranger, accepted, time, pending in rows:
+            yield queue_id, account, stranger, bool(accepted), time, json.loads(pending)
 
-    def set_open(self, messages: t.Iterable[tuple[str, str, bool, float]]) -> None:
+    def set_open(self, messages: t.Iterable[tuple[str, str | None, str | None, bool, float, t.Any]]) -> None:
         self.db.execute("DELETE FROM open")
-        self.db.executemany("INSERT INTO open VALUES (?, ?, ?, ?)", messages)
+        rows = ((*message, json.dumps(pending)) for *message, pending in messages)
+        self.db.executemany("INSERT INTO open VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def note(self, time: float, text: str) -> None:
         """Note that something is missing in the log at a time."""

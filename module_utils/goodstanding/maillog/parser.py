@@ -5,7 +5,11 @@
 
 Grammar: Postfix 3.5 to 3.11 and Dovecot 2.3 and 2.4, as their daemons write it. A line ': client=' ties a queue ID to a login; it is no
 acceptance (an aborted transaction logs it too): that is proven by qmgr's first 'nrcpt=' of the queue ID, or by cleanup's 'hold:'. A short
-queue ID is reused, so it is a key only until qmgr says 'removed'. Mail of a local user (pickup) counts for the account uid:NUMBER.
+queue ID is reused, so it is a key only until qmgr says 'removed'.
+
+What no login sent has accounts of its own: mail of a local user (pickup) uid:NUMBER; mail that smtp(8) takes to the outside for a client
+without a login relay:internet or, for a machine beside this host, relay:ADDRESS; what is forwarded forward:ADDRESS; bounces of strangers'
+mail backscatter:.
 
 Most lines are told by a word or two at a fixed place, and only what is left is searched with a pattern: a log is long.
 """
@@ -76,13 +80,21 @@ _MAX_WAITING = 5_000
 Handler = t.Callable[[str, str, str], None]
 
 
+#: Accounts of what no login sent begin so; somebody who types such a login is no such account.
+_NO_LOGIN = ("uid:", "relay:", "forward:", "backscatter:")
+_BOUNCE = "backscatter:"
+
+
 class _Message:
-    """A message under way. waiting: what became of it before it was known whose it is, for one that a content filter put in again."""
+    """A message under way. stranger: the client that sent it without a login, or _BOUNCE; pending: recipients, octets and sender of such a
+    one, which count once it leaves; waiting: what became of one that a content filter put in again, before it was known whose it is."""
 
-    __slots__ = ("accepted", "account", "time", "waiting")
+    __slots__ = ("accepted", "account", "pending", "stranger", "time", "waiting")
 
-    def __init__(self, account: str | None, time: float, accepted: bool = False) -> None:
-        self.account, self.time, self.accepted = account, time, accepted
+    def __init__(
+        self, account: str | None, time: float, accepted: bool = False, stranger: str | None = None, pending: t.Any = None
+    ) -> None:
+        self.account, self.time, self.accepted, self.stranger, self.pending = account, time, accepted, stranger, pending
         self.waiting: list[tuple[str, str, str, str]] = []
 
 
@@ -138,7 +150,8 @@ class MailLog:
         self.accounts: dict[str, Account] = {}
         self.known = self.book.names()
         self.open = {
-            queue_id: _Message(account, time, accepted) for queue_id, (account, accepted, time) in self.book.open_messages().items()
+            queue_id: _Message(account, time, accepted, stranger, pending)
+            for queue_id, account, stranger, accepted, time, pending in self.book.open_messages()
         }
         self.refusals: dict[tuple[t.Any, ...], Refusal] = {}
         # Of each kind of refusal: which domains refused so, and when one of them took mail again.
@@ -228,7 +241,7 @@ class MailLog:
             handler = {
                 "smtpd": self._smtpd, "qmgr": self._qmgr, "cleanup": self._cleanup, "pickup": self._pickup, "postsuper": self._postsuper,
                 "smtp": self._smtp, "error": self._error, "lmtp": self._delivery_line, "local": self._delivery_line,
-                "virtual": self._delivery_line, "pipe": self._delivery_line, "bounce": self._delivery_line, "discard": self._delivery_line,
+                "virtual": self._delivery_line, "pipe": self._delivery_line, "bounce": self._bounce, "discard": self._delivery_line,
             }.get(postfix[1])  # fmt: skip
         elif program in _DOVECOT:
             handler = self._dovecot
@@ -308,9 +321,9 @@ class MailLog:
         if not found:
             # A short queue ID that is used again, without a login; from here itself it may be a content filter that puts mail in again.
             self._end(queue_id)
-            client = _CLIENT.match(rest)
-            if client and client[1].startswith(_LOOPBACK):
-                self._begin(queue_id, _Message(None, self.now))
+            client, time = _CLIENT.match(rest), self._time(head)
+            if client and time is not None:
+                self._begin(queue_id, _Message(None, time, stranger=None if client[1].startswith(_LOOPBACK) else client[1]))
             return
         time = self._time(head)
         if time is None:
@@ -349,8 +362,10 @@ class MailLog:
         if known is None or known.accepted or not rest.startswith("from=<"):
             return
         active = _ACTIVE.match(rest, max(rest.rfind(", size="), 0))
-        if active:
+        if active and known.account is not None:
             self._accepted(known, int(active[2]), int(active[1]), rest[6 : rest.rfind(">")], head, raw)
+        elif active and known.stranger and known.pending is None:
+            known.pending = [int(active[2]), int(active[1]), rest[6 : rest.rfind(">")][:200]]
 
     def _postsuper(self, message: str, head: str, raw: str) -> None:
         if message.endswith(": removed"):
@@ -409,6 +424,38 @@ class MailLog:
     def _error(self, message: str, head: str, raw: str) -> None:
         self._delivered(message, head, raw, "error")
 
+    def _bounce(self, message: str, head: str, raw: str) -> None:
+        queue_id, _, rest = message.partition(": ")
+        if not rest.startswith("sender non-delivery notification: "):
+            return
+        known, time = self.open.get(queue_id), self._time(head)
+        # An account's own bounce goes to its owner; one for a stranger's mail goes to whoever the stranger named.
+        ours = known is not None and known.account is not None and not known.account.startswith(("forward:", "relay:"))
+        notice = rest[34:]
+        if not ours and time is not None and _QUEUE_ID.match(notice):
+            self._begin(notice, _Message(None, time, stranger=_BOUNCE))
+
+    def _stranger(self, message: _Message, before: str, head: str, raw: str) -> None:
+        """Mail that no login sent leaves this host: from now on it has an account. before: the delivery line up to dsn=."""
+        relay, time = _relay(before), self._time(head)
+        if not relay or _is_local(relay) or time is None or not message.stranger:
+            return
+        forwarded = before.find(", orig_to=<")
+        if message.stranger == _BOUNCE:
+            name = _BOUNCE
+        elif forwarded >= 0:
+            name = f"forward:{before[forwarded + 11 : before.find('>', forwarded + 11)]}"
+        else:
+            name = f"relay:{message.stranger if _is_local(message.stranger) else 'internet'}"
+        account = self.account(name)
+        message.account = normalise(name)[:320]
+        if message.stranger != _BOUNCE:
+            account.value("clients", message.stranger, time)
+        if account.wants("client", time):
+            account.keep("client", time, evidence(raw))
+        recipients, size, sender = message.pending or (1, 0, "")
+        self._accepted(message, recipients, size, sender, head, raw)
+
     def _delivery_line(self, message: str, head: str, raw: str) -> None:
         self._delivered(message, head, raw, "")
 
@@ -419,7 +466,12 @@ class MailLog:
         known = self.open.get(queue_id)
         if known is None and ", status=sent (" in rest and not (self.refused_by or self.watch):
             return
-        if known is not None and known.account is None:
+        if known is not None and known.stranger and known.account is None:
+            if daemon == "smtp":
+                self._stranger(known, rest[: max(rest.rfind(", dsn=", 0, rest.find(", status=")), 0)], head, raw)
+            if known.account is None:
+                known = None
+        elif known is not None and known.account is None:
             if len(known.waiting) < 100 and self.waiting < _MAX_WAITING:
                 self.waiting += 1
                 known.waiting.append((message, head, raw, daemon))
@@ -528,7 +580,7 @@ class MailLog:
         # Postfix 3.10 ends the line with the login; before, only the lock's own refusal names it.
         match = _REFUSED_LOGIN.search(rest, max(rest.rfind("> sasl_method="), 0)) or _REJECTED_LOGIN.search(rest[:1000])
         login = match[1] if match else ""
-        time = self._time(head) if login else None
+        time = self._time(head) if login and not normalise(login).startswith(_NO_LOGIN) else None
         if time is not None and time >= self.forgiven.get(normalise(login), 0):
             account = self.account(login)
             account.row(time)[REFUSED_ATTEMPTS] += 1
@@ -560,8 +612,9 @@ class MailLog:
                 account.value("login_clients", client[1], time)
 
     def _failed_login(self, login: str, client: str, head: str, raw: str) -> None:
-        time = self._time(head)
-        if time is None or time < self.forgiven.get(normalise(login), 0):
+        time, name = self._time(head), normalise(login)
+        # Anyone may type a login that looks like the account of what no login sent.
+        if time is None or time < self.forgiven.get(name, 0) or name.startswith(_NO_LOGIN):
             return
         account = self.account(login)
         account.row(time)[FAILED_LOGINS] += 1
@@ -591,9 +644,9 @@ class MailLog:
         self.touched = set()
         self.book.set_taken(self.taken)
         self.book.set_open(
-            (queue_id, known.account, known.accepted, known.time)
+            (queue_id, known.account, known.stranger, known.accepted, known.time, known.pending)
             for queue_id, known in self.open.items()
-            if known.account and known.time >= self.since
+            if (known.account or known.stranger) and known.time >= self.since
         )
         self.refusals = {}
         self.taken = {}

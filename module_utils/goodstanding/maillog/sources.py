@@ -242,6 +242,34 @@ def _opened(path: str) -> t.Iterator[t.BinaryIO]:
             yield plain
 
 
+_NOT_HANDED_ON = re.compile(r": (?:Forwarding to syslog missed (\d{1,9}) messages|Suppressed (\d{1,9}) messages from (\S{1,100}))")
+
+
+def not_handed_on(since: float) -> list[str]:
+    """Return what journald, which feeds a log file through rsyslog, says of lines that the file never got (systemd: journald-syslog.c)."""
+    if shutil.which("journalctl") is None:
+        return []
+    try:
+        words = ("--output=short-iso", f"--since=@{int(since)}", "SYSLOG_IDENTIFIER=systemd-journald", "_TRANSPORT=driver")
+        out, _ = _journalctl(*words, "--lines=1000").communicate()
+    except SourceError:
+        return []
+    missed = 0
+    holes: list[str] = []
+    for line in out.decode("utf-8", "replace").splitlines():
+        found = _NOT_HANDED_ON.search(line)
+        if found and found[1]:
+            missed += int(found[1])
+        elif found and len(holes) < 10:
+            holes.append(f"{line.partition(' ')[0]} journald: suppressed {found[2]} messages from {found[3]}")
+    if missed:
+        holes.append(
+            f"{missed} lines are in the journal and not in the file (journald: Forwarding to syslog missed them); "
+            "abuse_triage_log_source: journal reads them"
+        )
+    return holes
+
+
 _JOURNAL_ADVICE = "the connecting user needs become, or membership of the group systemd-journal"
 
 

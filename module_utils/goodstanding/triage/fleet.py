@@ -13,6 +13,8 @@ import math
 import statistics
 import typing as t
 
+#: What no login sent, as the parser of the logs names it: KIND:NAME.
+KINDS_WITHOUT_LOGIN = ("uid", "relay", "forward", "backscatter")
 KINDS = ("clients", "senders", "failed_clients", "login_clients")
 SUMS = (
     "messages", "recipients", "sent", "deferred", "bounced", "unknown_recipients", "reputation_refusals", "refused_attempts", "held",
@@ -75,7 +77,7 @@ class Normal(t.NamedTuple):
 def kind_of(name: str) -> str:
     """Return what an account is: a login, a local uid, or mail that no login sent (relay, forward, backscatter)."""
     head, colon, _ = name.partition(":")
-    return head if (colon and head in ("uid", "relay", "forward")) or name == "backscatter" else "login"
+    return head if colon and head in KINDS_WITHOUT_LOGIN else "login"
 
 
 def merge(logs: dict[str, dict[str, t.Any]]) -> dict[str, Account]:

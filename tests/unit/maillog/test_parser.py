@@ -191,3 +191,53 @@ def test_hostile_lines_take_linear_time():
     for raw in lines * 200:
         log.feed(raw)
     assert time.process_time() - began < 20  # a guard against quadratic patterns, far from any machine's noise
+
+
+STRANGER = "postfix/smtpd[7]: {id}: client=unknown[{client}]"
+INBOUND = "postfix/qmgr[99]: {id}: from=<s@world.test>, size=700, nrcpt=3 (queue active)"
+LEAVES = "postfix/smtp[8]: {id}: to=<x@dest.test>, {orig}relay=mx.dest.test[203.0.113.25]:25, delay=1, delays=0/0/0/1, {end}"
+SENT_ON = "dsn=2.0.0, status=sent (250 ok)"
+NOBODY = "dsn=5.1.1, status=bounced (host mx.dest.test[203.0.113.25] said: 550 5.1.1 no such user (in reply to RCPT TO command))"
+
+
+def stranger(client: str = "203.0.113.7", orig: str = "", end: str = SENT_ON, queue_id: str = "AB12CD34EF") -> list[str]:
+    return [text.format(id=queue_id, client=client, orig=orig, end=end) for text in (STRANGER, INBOUND, LEAVES, LEAVES)]
+
+
+@pytest.mark.parametrize(
+    ("client", "orig", "name"),
+    [
+        ("203.0.113.7", "", "relay:internet"),
+        ("10.1.2.3", "", "relay:10.1.2.3"),
+        ("203.0.113.7", "orig_to=<Old@alpha.test>, ", "forward:old@alpha.test"),
+    ],
+)
+def test_mail_that_leaves_without_a_login_is_counted(client, orig, name):
+    accounts = read(*stranger(client, orig), *stranger(client, orig, NOBODY, "BB12CD34EF"))["accounts"]
+    assert list(accounts) == [name]
+    told = {key: accounts[name][key] for key in ("messages", "recipients", "sent", "unknown_recipients", "clients", "senders")}
+    assert told == {"messages": 2, "recipients": 6, "sent": 2, "unknown_recipients": 2, "clients": [client], "senders": ["s@world.test"]}
+
+
+def test_mail_that_arrives_is_nobodys():
+    lmtp = "postfix/lmtp[8]: AB12CD34EF: to=<bob@alpha.test>, relay=mx1[private/dovecot-lmtp], delay=1, dsn=2.0.0, status=sent (250 ok)"
+    filtered = LEAVES.format(id="AB12CD34EF", orig="", end=SENT_ON).replace("mx.dest.test[203.0.113.25]", "127.0.0.1[127.0.0.1]")
+    assert read(*stranger()[:2], lmtp, filtered)["accounts"] == {}
+
+
+def test_bounces_of_strangers_mail_are_backscatter_and_those_of_an_account_are_not():
+    notice = "postfix/bounce[9]: {}: sender non-delivery notification: BC12CD34EF"
+    bounce = [
+        "postfix/qmgr[99]: BC12CD34EF: from=<>, size=900, nrcpt=1 (queue active)",
+        LEAVES.format(id="BC12CD34EF", orig="", end=NOBODY),
+    ]
+    accounts = read(*stranger()[:2], notice.format("AB12CD34EF"), *bounce)["accounts"]
+    assert {name: (row["recipients"], row["unknown_recipients"]) for name, row in accounts.items()} == {"backscatter:": (1, 1)}
+    accounts = read(*ACCEPTED, notice.format("AB12CD34EF"), *bounce)["accounts"]
+    assert list(accounts) == [USER]
+
+
+@pytest.mark.parametrize("name", ["uid:33", "relay:internet", "forward:a@x", "backscatter:"])
+def test_nobody_logs_in_under_the_name_of_what_no_login_sent(name):
+    failed = f"postfix/submission/smtpd[5]: warning: unknown[203.0.113.7]: SASL LOGIN authentication failed: x, sasl_username={name}"
+    assert read(failed)["accounts"] == {}

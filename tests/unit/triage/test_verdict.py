@@ -61,7 +61,7 @@ def account(*hours, past=None, clients=(OWN,), days=None, since_days: float = 28
 
 
 def log(since_days: float = 28, refusals=(), **accounts: dict) -> dict:
-    named = {name if ":" in name or name == "backscatter" else f"{name}@alpha.test": counters for name, counters in accounts.items()}
+    named = {name if ":" in name else f"{name}@alpha.test": counters for name, counters in accounts.items()}
     span = {"first": BEGIN, "last": NOW, "since": NOW - since_days * 86400}
     return {"complete": True, "gaps": [], "span": span, "accounts": named, "refusals": list(refusals)}
 
@@ -233,7 +233,7 @@ REFUSED = {"about": "address", "count": 40, "accepted": None}
 
 def test_forwarding_and_backscatter_are_causes_and_nobody_is_to_be_locked():
     spoiled = account(now(300, 200, hour=USUAL), reputation_refusals=30)
-    found = judge({"mx1": log(refusals=[REFUSED], **{"forward:old@alpha.test": spoiled, "backscatter": spoiled})}, NOW)
+    found = judge({"mx1": log(refusals=[REFUSED], **{"forward:old@alpha.test": spoiled, "backscatter:": spoiled})}, NOW)
     assert found["accounts"] == []
     assert [(cause["kind"], cause["host"]) for cause in found["causes"]] == [("forward", "mx1"), ("backscatter", "mx1")]
     assert "mx1 forwards mail of old@alpha.test to the outside" in found["causes"][0]["text"]
