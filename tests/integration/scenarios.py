@@ -108,7 +108,7 @@ class Scenarios:
         home = acts.usual(who, "203.0.113.30")
         flood = [acts.add("send", who, network(200), "mx1", 20, 10) for _ in range(160)]
         guesses = [acts.add("send", who, network(100 + number), "mx1", 1, secret=f"guess{number}") for number in range(12)]
-        says = f"sent {size(flood):,} recipients in 40 min (its normal: 2 an hour), 50 % unknown users, after 12 failed logins from 12 addresses"
+        says = f"sent {size(flood):,} recipients in 40 min (its normal: 2 an hour), 50 % unknown users, after 12 failed logins from 12"
         tell(
             "flood", "3,200 recipients in 40 minutes from one address, after failed logins", who, "compromised", days(home),
             spread(guesses, NOW - 3 * HOUR, NOW - 2 * HOUR), spread(flood, NOW - 41 * 60, NOW - 60), says=says,
@@ -117,7 +117,7 @@ class Scenarios:
         who = "alice@alpha.test"
         home = acts.usual(who, "203.0.113.30")
         bots = [acts.add("send", who, network(number % 60, 10 + number // 60), HOSTS[number % 2], 5, 1) for number in range(212)]
-        says = f"sent {size(bots):,} recipients in 3 h (its normal: 2 an hour), 20 % unknown users, from 213 addresses in 61 networks (its normal: 1)"
+        says = f"sent {size(bots):,} recipients in 3 h (its normal: 2 an hour), 20 % unknown users, from 213 addresses in 61 networks"
         evenly = spread(bots, NOW - 3 * HOUR, NOW - 60)
         tell("botnet", "212 addresses, one message each, on both hosts", who, "compromised", days(home), evenly, says=says)
 
