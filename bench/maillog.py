@@ -83,7 +83,7 @@ def read(log: str, state: str) -> None:
 
     replies = json.load(sys.stdin)
     params = {"source": "file", "paths": [log], "window": 24 * 12, "accepted_since": {}, "history": 28, "state": state, "replies": replies,
-              "addresses": ["198.51.100.11"], "watch": []}  # fmt: skip
+              "addresses": ["198.51.100.11"], "watch": [], "controller_time": None, "clock_tolerance": 60}  # fmt: skip
     began = time.monotonic()
     result, warning = mail_log_info.run(params, END, False)
     took = time.monotonic() - began

@@ -9,15 +9,20 @@ DOCUMENTATION = r"""
 module: mail_log_info
 short_description: Count what each mail account sent, from the host's own log
 description:
-  - Reads the mail log of Postfix and Dovecot, in files with their rotations or in the journal, and returns counters per account.
+  - Reads the mail log of Postfix and Dovecot, or the main log of Exim, in files with their rotations or in the journal, and returns
+    counters per account. Lines of OpenDKIM and Rspamd are counted for the account whose message they name.
   - The log itself stays on the host; only numbers and a few lines of evidence per account are returned.
+  - Exim's main log (C(/var/log/exim4/mainlog)) is known by its lines; where it does not log recipients (C(log_selector) with
+    C(+received_recipients)), each counts when it is delivered or bounces.
   - A message counts as accepted when qmgr logs C(nrcpt=) for its queue ID, or cleanup logs C(hold:).
 version_added: 0.1.0
 author:
   - Good Standing developers (@goodstanding)
 options:
   source:
-    description: Where the log is. V(auto) takes a file of O(paths) that was written to in the window, else the journal.
+    description:
+      - Where the log is. V(auto) takes a file of O(paths), or of Postfix's C(maillog_file), that was written to in the window, else the
+        journal; and with either the file that Dovecot writes itself (C(log_path)).
     type: str
     choices: [auto, file, journal]
     default: auto
@@ -61,6 +66,13 @@ options:
         from the log; in check mode it is read and not written. Empty remembers nothing, and so does O(accepted_since).
     type: path
     default: /var/lib/goodstanding/maillog.db
+  controller_time:
+    description: The time on the controller, in seconds since 1970, to tell how far this host's clock is off; not told where not set.
+    type: float
+  clock_tolerance:
+    description: By so many seconds the clocks may differ; by more, times of different hosts cannot be compared, and that is a gap.
+    type: int
+    default: 60
   watch:
     description:
       - Domains whose servers refused this host in earlier runs; the time at which each last took its mail is returned in C(taken), since
@@ -102,6 +114,10 @@ source:
   type: dict
   returned: success
   sample: {kind: file, paths: [/var/log/mail.log]}
+clock_skew:
+  description: By how many seconds this host's clock is ahead of O(controller_time), or null.
+  type: float
+  returned: success
 span:
   description: >-
     From C(first) to C(last) in the window lines were read, and since when, in O(history), the log is known (C(since)); in seconds since
@@ -134,7 +150,8 @@ accounts:
   description:
     - >-
       Per login (lower case), or per local user as C(uid:33), its counters in the hours of the window - messages, recipients, bytes, sent,
-      deferred, bounced, unknown_recipients, reputation_refusals, refused_attempts, held, failed_logins, logins - and first, last,
+      deferred, bounced, unknown_recipients, reputation_refusals, refused_attempts, held, failed_logins, logins, signed (by OpenDKIM),
+      judged_spam (by Rspamd, an action other than no action and greylist) - and first, last,
       peak_hour_recipients, accepted_since, and evidence, each a line with its kind. Of the refusals only those about an address, a domain
       or a rate count as reputation_refusals.
     - >-
@@ -240,7 +257,10 @@ def count(params: dict[str, t.Any], now: float, book: Book) -> dict[str, t.Any]:
     """Read what is new into the book, and return what it says of the window."""
     begin = now - params["window"] * 3600
     horizon = begin if params["accepted_since"] else min(begin, now - params["history"] * 86400)
-    source = sources.choose(params["source"], params["paths"], begin, horizon)
+    postfix, dovecot = sources.configured() if params["source"] == "auto" else ([], [])
+    source = sources.choose(params["source"], list(dict.fromkeys([*params["paths"], *postfix])), begin, horizon)
+    own = [path for base in dovecot for path in sources.rotations(base, horizon) if path not in source.paths]
+    source = source._replace(paths=[*source.paths, *own])
     if book.meta("kind", source.kind) != source.kind:
         book.clear()  # the same lines stand in the file and in the journal
     book.prune(horizon)
@@ -255,15 +275,23 @@ def count(params: dict[str, t.Any], now: float, book: Book) -> dict[str, t.Any]:
     for base in params["paths"] if source.kind == "file" else ():
         for hole in sources.missing(base, begin):
             log.gap_now(hole)
-    for hole in sources.not_handed_on(begin) if source.kind == "file" else ():
-        log.gap_now(hole)
+    if source.kind == "file":
+        for hole in sources.not_handed_on(begin):
+            log.gap_now(hole)
+        log.dropped(sources.dropped_by_rsyslog(), begin)
+    skew = None if params["controller_time"] is None else round(now - params["controller_time"], 1)
+    if skew is not None and abs(skew) > params["clock_tolerance"]:
+        where = "ahead of" if skew > 0 else "behind"
+        log.gap_now(
+            f"the clock of this host is {abs(skew):g} s {where} the controller's: the times of its log are not those of other hosts"
+        )
     book.set_meta("kind", source.kind)
     book.set_meta("position", position.as_dict())
     result = log.result(begin)
     if result["span"]["last"] is None:
         log.gap_now(f"no line of the mail log in the last {params['window']} hours: is it elsewhere, or hidden from this user?")
         result = log.result(begin)
-    return {"source": source._asdict(), **result}
+    return {"source": source._asdict(), "clock_skew": skew, **result}
 
 
 def read(params: dict[str, t.Any], now: float, horizon: float, source: sources.Source, book: Book) -> tuple[MailLog, sources.Position]:
@@ -299,6 +327,8 @@ def main() -> None:
             "state": {"type": "path", "default": "/var/lib/goodstanding/maillog.db"},
             "replies": {"type": "list", "elements": "dict", "default": []},
             "addresses": {"type": "list", "elements": "str", "default": []},
+            "controller_time": {"type": "float"},
+            "clock_tolerance": {"type": "int", "default": 60},
             "watch": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,

@@ -96,7 +96,7 @@ def read(lines: list[str], folder: Path, now: float = NOW) -> dict[str, t.Any]:
     log.write_text("\n".join([quiet, *lines]) + "\n", encoding="utf-8")
     os.utime(log, (now, now))
     params = {"source": "file", "paths": [str(log)], "window": 24, "accepted_since": {}, "history": 28, "state": str(folder / "book.db"),
-              "replies": REPLIES, "addresses": [], "watch": []}  # fmt: skip
+              "replies": REPLIES, "addresses": [], "watch": [], "controller_time": None, "clock_tolerance": 60}  # fmt: skip
     result, warning = mail_log_info.run(params, now, False)
     assert (warning, result["unparsed"]) == (None, 0)
     return result

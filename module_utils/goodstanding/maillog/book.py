@@ -17,7 +17,7 @@ import typing as t
 
 from .counters import DAYS, KINDS, NUMBERS, Account, day_bit
 
-VERSION = "2"
+VERSION = "3"
 MAX_EVIDENCE = 10
 MAX_EVIDENCE_A_KIND = 3
 MAX_NOTES = 20

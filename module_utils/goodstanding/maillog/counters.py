@@ -10,11 +10,11 @@ MAX_EVIDENCE_A_KIND = 3
 #: What is counted per account and hour; messages and recipients are accepted ones, proven by qmgr's nrcpt= or cleanup's hold:.
 NUMBERS = (
     "messages", "recipients", "bytes", "sent", "deferred", "bounced", "unknown_recipients", "reputation_refusals", "refused_attempts",
-    "held", "failed_logins", "logins",
+    "held", "failed_logins", "logins", "signed", "judged_spam",
 )  # fmt: skip
 (
     MESSAGES, RECIPIENTS, BYTES, SENT, DEFERRED, BOUNCED, UNKNOWN_RECIPIENTS, REPUTATION_REFUSALS, REFUSED_ATTEMPTS, HELD, FAILED_LOGINS,
-    LOGINS,
+    LOGINS, SIGNED, JUDGED_SPAM,
 ) = range(len(NUMBERS))  # fmt: skip
 FIRST, LAST = len(NUMBERS), len(NUMBERS) + 1
 _EMPTY = [0] * len(NUMBERS)

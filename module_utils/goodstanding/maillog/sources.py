@@ -45,7 +45,7 @@ class LostError(Exception):
 
 
 class Source(t.NamedTuple):
-    """kind: file or journal; paths: the files, oldest first."""
+    """kind: file or journal; paths: the files, oldest first: of a journal those that it does not hold."""
 
     kind: str
     paths: list[str]
@@ -62,6 +62,26 @@ class Position:
 
     def as_dict(self) -> dict[str, t.Any]:
         return {"marks": self.marks, "cursor": self.cursor}
+
+
+def configured() -> tuple[list[str], list[str]]:
+    """Return the log files that Postfix (maillog_file) and Dovecot (info_log_path, log_path) write themselves: (Postfix's, Dovecot's)."""
+    postfix = _ask("postconf", "-h", "maillog_file")
+    dovecot = _ask("doveconf", "-h", "info_log_path", "log_path")
+    return postfix[:1], dovecot[:1]
+
+
+def _ask(*words: str) -> list[str]:
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
+    try:
+        done = subprocess.run(
+            words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, timeout=20, check=False,
+            env={**os.environ, "LC_ALL": "C", "PATH": path},
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return []
+    values = [line.strip() for line in done.stdout.decode("utf-8", "replace").splitlines()]
+    return [value for value in values if value.startswith("/") and not value.startswith("/dev/")]
 
 
 def choose(kind: str, paths: list[str], since: float, horizon: float | None = None) -> Source:
@@ -135,7 +155,6 @@ def blocks(source: Source, since: float, position: Position) -> t.Iterator[list[
     """Yield the lines that are new, many at once; when it is through, position is where the next run goes on."""
     if source.kind == "journal":
         yield from _journal(since, position)
-        return
     before, position.marks = position.marks, []
     for path in source.paths:
         yield from _file(path, before, position)
@@ -268,6 +287,22 @@ def not_handed_on(since: float) -> list[str]:
             "abuse_triage_log_source: journal reads them"
         )
     return holes
+
+
+#: What rsyslog says of lines that it dropped does not go to the mail log; so much of the end of its own log is looked at.
+SYSLOG = "/var/log/syslog"
+_SYSLOG_TAIL = 4 << 20
+
+
+def dropped_by_rsyslog(path: str = SYSLOG) -> list[str]:
+    """Return rsyslog's own lines of rate limiting, out of the log that it writes of itself."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _SYSLOG_TAIL))
+            lines = file.read(_SYSLOG_TAIL).decode("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+    return [line for line in lines if " rsyslogd" in line[:200] and "rate-limiting" in line][-100:]
 
 
 _JOURNAL_ADVICE = "the connecting user needs become, or membership of the group systemd-journal"
