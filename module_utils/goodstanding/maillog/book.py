@@ -47,7 +47,8 @@ CREATE TABLE notes (time REAL, text TEXT, PRIMARY KEY (time, text)) WITHOUT ROWI
 _ADD = (
     f"INSERT INTO hours VALUES (?, ?, {', '.join('?' * len(NUMBERS))}, ?, ?) ON CONFLICT (account, hour) DO UPDATE SET "  # noqa: S608
     + ", ".join(f"{name} = {name} + excluded.{name}" for name in NUMBERS)
-    + ", first = min(first, excluded.first), last = max(last, excluded.last)"
+    + ", first = min(coalesce(first, excluded.first), coalesce(excluded.first, first)), "
+    "last = max(coalesce(last, excluded.last), coalesce(excluded.last, last))"
 )
 
 
@@ -122,7 +123,12 @@ class Book:
 
     def add(self, accounts: dict[str, Account]) -> None:
         """Add what accounts did."""
-        rows = ((name, hour, *numbers) for name, account in accounts.items() for hour, numbers in account.hours.items())
+        rows = (
+            # An hour in which mail was only delivered has no act of the account.
+            (name, hour, *numbers, *((None, None) if last < first else (first, last)))
+            for name, account in accounts.items()
+            for hour, (*numbers, first, last) in account.hours.items()
+        )
         self.db.executemany(_ADD, rows)
         for name, account in accounts.items():
             self.db.executemany(
@@ -265,11 +271,12 @@ class Book:
     def history(self, account: str) -> dict[str, t.Any]:
         """Return all that the book holds of an account: its hours with mail as HOUR, since when it is seen, and the days of each value."""
         hours = self.db.execute(
-            "SELECT hour, recipients, unknown_recipients, sent + bounced, first, last FROM hours WHERE account = ? "
+            "SELECT hour, recipients, unknown_recipients, sent + bounced, coalesce(first, 3600 * hour), coalesce(last, 3600 * hour) "
+            "FROM hours WHERE account = ? "
             "AND recipients + sent + bounced > 0 ORDER BY hour",
             (account,),
         ).fetchall()
-        (seen,) = self.db.execute("SELECT min(first) FROM hours WHERE account = ?", (account,)).fetchone()
+        (seen,) = self.db.execute("SELECT min(coalesce(first, 3600 * hour)) FROM hours WHERE account = ?", (account,)).fetchone()
         days: dict[str, dict[str, list[int]]] = {kind: {} for kind in KINDS}
         for kind, value, last, bits in self.db.execute("SELECT kind, value, last, days FROM marks WHERE account = ?", (account,)):
             newest = last // 24

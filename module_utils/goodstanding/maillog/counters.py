@@ -33,8 +33,9 @@ def day_bit(hour: int) -> int:
 
 
 class Account:
-    """hours: per hour of the epoch the numbers, then the times of the first and last event; values: per (kind, value) the hours of the
-    first and last time it was seen and its days (day_bit); lines: per kind and day (its first hour) some lines of evidence."""
+    """hours: per hour of the epoch the numbers, then the times of the first and last act of its own, which a delivery is not; values: per
+    (kind, value) the hours of the first and last time it was seen and its days (day_bit); lines: per kind and day (its first hour) some
+    lines of evidence."""
 
     __slots__ = ("hours", "kinds", "last_hour", "last_row", "lines", "values")
 
@@ -46,16 +47,22 @@ class Account:
         self.last_hour = -1
         self.last_row: list[float] = []
 
-    def row(self, time: float) -> list[float]:
-        """Return the numbers of the hour of a time."""
-        hour = int(time // 3600)
+    def hour(self, hour: int) -> list[float]:
+        """Return the numbers of an hour of the epoch."""
         if hour != self.last_hour:
             self.last_hour = hour
-            self.last_row = self.hours.setdefault(hour, [*_EMPTY, time, time])
-        row = self.last_row
+            row = self.hours.get(hour)
+            if row is None:
+                row = self.hours[hour] = [*_EMPTY, float("inf"), float("-inf")]
+            self.last_row = row
+        return self.last_row
+
+    def row(self, time: float) -> list[float]:
+        """Return the numbers of the hour of a time at which the account did something itself."""
+        row = self.hour(int(time // 3600))
         if time > row[LAST]:
             row[LAST] = time
-        elif time < row[FIRST]:
+        if time < row[FIRST]:
             row[FIRST] = time
         return row
 

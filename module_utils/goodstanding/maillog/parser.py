@@ -42,6 +42,7 @@ from .counters import (
 )  # fmt: skip
 from .lines import MAX_LINE, Clock, evidence, own_file, parts, program_of
 from .refusals import REPUTATION, Replies, Senders, remote_reply
+from .shortcuts import Shortcuts
 
 MAX_OPEN_MESSAGES = 500_000
 MAX_ACCOUNTS = 20_000
@@ -174,7 +175,9 @@ class MailLog:
         self.taken: dict[tuple[str, str], float] = {}
         self.gaps: list[str] = []
         self.touched: set[Key] = set()
-        self.waiting = 0
+        #: Lines that wait for their owner, and messages that came from this host itself, of which a content filter's may wait for one.
+        self.waiting = self.filtered = 0
+        self.shortcuts = Shortcuts(self)
         self.handlers: dict[str, Handler | None] = {}
         self.lines = self.unparsed = self.ahead = 0
         self.samples: list[str] = []
@@ -189,37 +192,39 @@ class MailLog:
 
     def feed_lines(self, lines: t.Sequence[str]) -> None:
         """Take some raw lines in, without their ends."""
-        handlers, self_handler = self.handlers, self._handler
-        for raw in lines:
-            if len(raw) > MAX_LINE:
-                raw = raw[:MAX_LINE]
-            # Most lines: 'time host program[pid]: message'. parts() says the same of all.
-            head, colon, message = raw.partition(": ")
-            tag = head[head.rfind(" ") + 1 :]
-            if raw[4:5] == "-" and raw[10:11] == " " and self._own_file(raw):
-                continue
-            if raw[:1] == "<" or not colon:
-                found = parts(raw)
-                if found is None:
-                    self._unparsed(raw)
-                    continue
-                head, tag, message = found
-            try:
-                handler = handlers[tag]
-            except KeyError:
-                handler = self_handler(tag, head)
-                if handler is None and program_of(tag) is None:
-                    self._unparsed(raw)
-                    continue
-            if handler is not None:
-                handler(message, head, raw)
-            elif self.first is None and self.clock.time(head) is None:
-                self._unparsed(raw)
-        if len(lines):
+        if lines:
             self.lines += len(lines)
+            self.shortcuts.feed(lines)
             self._span(lines)
         if len(self.accounts) > MAX_HELD_ACCOUNTS:
             self._flush()
+
+    def feed_line(self, raw: str) -> None:
+        """Take one line in, as it is."""
+        if len(raw) > MAX_LINE:
+            raw = raw[:MAX_LINE]
+        if raw[4:5] == "-" and raw[10:11] == " " and self._own_file(raw):
+            return
+        # 'time host program[pid]: message'. parts() says the same of RFC 5424.
+        head, colon, message = raw.partition(": ")
+        tag = head[head.rfind(" ") + 1 :]
+        if raw[:1] == "<" or not colon:
+            found = parts(raw)
+            if found is None:
+                self._unparsed(raw)
+                return
+            head, tag, message = found
+        try:
+            handler = self.handlers[tag]
+        except KeyError:
+            handler = self._handler(tag, head)
+            if handler is None and program_of(tag) is None:
+                self._unparsed(raw)
+                return
+        if handler is not None:
+            handler(message, head, raw)
+        elif self.first is None and self.clock.time(head) is None:
+            self._unparsed(raw)
 
     def _span(self, lines: t.Sequence[str]) -> None:
         """Note the times of the first and the last line that have one and are of the window."""
@@ -346,17 +351,17 @@ class MailLog:
         before, found, login = rest.partition(", sasl_username=")
         if not found:
             # A short queue ID that is used again, without a login; from here itself it may be a content filter that puts mail in again.
-            self._end(queue_id)
+            self.end(queue_id)
             client, time = _CLIENT.match(rest), self._time(head)
             if client and time is not None:
-                self._begin(queue_id, _Message(None, time, stranger=None if client[1].startswith(_LOOPBACK) else client[1]))
+                self.begin_message(queue_id, _Message(None, time, stranger=None if client[1].startswith(_LOOPBACK) else client[1]))
             return
         time = self._time(head)
         if time is None:
             return
         login = normalise(login.partition(", sasl_sender=")[0])[:320]
         if time < self.forgiven.get(login, 0):
-            self._end(queue_id)
+            self.end(queue_id)
             return
         account = self.account(login)
         client = _CLIENT.match(before)
@@ -365,24 +370,34 @@ class MailLog:
         account.row(time)
         if account.wants("client", time):
             account.keep("client", time, evidence(raw))
-        self._begin(queue_id, _Message(login, time))
+        self.begin_message(queue_id, _Message(login, time))
 
-    def _begin(self, queue_id: str, message: _Message) -> None:
+    def begin_message(self, queue_id: str, message: _Message) -> None:
         if len(self.open) >= MAX_OPEN_MESSAGES:
-            self._end(next(iter(self.open)))
-        self._end(queue_id)
+            self.end(next(iter(self.open)))
+        self.end(queue_id)
         self.open[queue_id] = message
+        self.filtered += message.account is None and not message.stranger
 
-    def _end(self, queue_id: str) -> None:
+    def begin(self, queue_id: str, account: str, time: float) -> None:
+        """An account's message begins under a queue ID."""
+        self.begin_message(queue_id, _Message(account, time))
+
+    def end(self, queue_id: str) -> None:
         """The queue ID stands for its message no more."""
         gone = self.open.pop(queue_id, None)
         if gone is not None:
-            self.waiting -= len(gone.waiting)
+            self.forget(gone)
+
+    def forget(self, gone: _Message) -> None:
+        """A message is under way no more."""
+        self.waiting -= len(gone.waiting)
+        self.filtered -= gone.account is None and not gone.stranger
 
     def _qmgr(self, message: str, head: str, raw: str) -> None:
         queue_id, _, rest = message.partition(": ")
         if rest == "removed":
-            self._end(queue_id)
+            self.end(queue_id)
             return
         known = self.open.get(queue_id)
         if known is None or known.accepted or not rest.startswith("from=<"):
@@ -395,14 +410,14 @@ class MailLog:
 
     def _postsuper(self, message: str, head: str, raw: str) -> None:
         if message.endswith(": removed"):
-            self._end(message[:-9])
+            self.end(message[:-9])
 
     def _cleanup(self, message: str, head: str, raw: str) -> None:
         if ": hold: " not in message and ": milter-reject: " not in message:
             return
         queue_id, _, rest = message.partition(": ")
         if rest.startswith("milter-reject: END-OF-MESSAGE"):
-            self._end(queue_id)  # it never was a message, and the queue ID is free
+            self.end(queue_id)  # it never was a message, and the queue ID is free
         if not rest.startswith("hold: "):
             return
         known = self.open.get(queue_id)
@@ -416,7 +431,7 @@ class MailLog:
     def _pickup(self, message: str, head: str, raw: str) -> None:
         queue_id, _, rest = message.partition(": ")
         uid, time = _UID.match(rest), self._time(head)
-        self._end(queue_id)
+        self.end(queue_id)
         if not uid or time is None or not _QUEUE_ID.match(queue_id):
             return
         login = f"uid:{uid[1]}"
@@ -425,7 +440,7 @@ class MailLog:
             account.row(time)
             if account.wants("client", time):
                 account.keep("client", time, evidence(raw))
-            self._begin(queue_id, _Message(login, time))
+            self.begin_message(queue_id, _Message(login, time))
 
     def _accepted(self, message: _Message, recipients: int, size: int, sender: str, head: str, raw: str) -> None:
         time = self._time(head)
@@ -459,7 +474,7 @@ class MailLog:
         ours = known is not None and known.account is not None and not known.account.startswith(("forward:", "relay:"))
         notice = rest[34:]
         if not ours and time is not None and _QUEUE_ID.match(notice):
-            self._begin(notice, _Message(None, time, stranger=_BOUNCE))
+            self.begin_message(notice, _Message(None, time, stranger=_BOUNCE))
 
     def _stranger(self, message: _Message, before: str, head: str, raw: str) -> None:
         """Mail that no login sent leaves this host: from now on it has an account. before: the delivery line up to dsn=."""
@@ -510,7 +525,7 @@ class MailLog:
             if known is not None:
                 time = self._time(head)
                 if time is not None and known.account is not None:
-                    self.account(known.account).row(time)[SENT] += 1
+                    self.account(known.account).hour(int(time // 3600))[SENT] += 1
                     if _relay(rest[: status.start()]).startswith(_LOOPBACK):
                         self._filtered(known, rest[status.end() :])
             if daemon == "smtp" and (self.refused_by or self.watch):
@@ -524,6 +539,7 @@ class MailLog:
         again = self.open.get(found[1]) if found else None
         if again is not None and again.account is None:
             again.account, again.accepted = message.account, True
+            self.filtered -= 1
             for waiting in again.waiting:
                 self._delivered(*waiting)
             self.waiting -= len(again.waiting)
@@ -536,7 +552,7 @@ class MailLog:
         account = self.account(known.account) if known is not None and known.account is not None else None
         bounced = status[2] != "deferred"
         if account is not None:
-            row = account.row(time)
+            row = account.hour(int(time // 3600))
             row[BOUNCED if bounced else DEFERRED] += 1
             if bounced and status[1].startswith("5.1."):
                 row[UNKNOWN_RECIPIENTS] += 1
@@ -545,7 +561,8 @@ class MailLog:
         # error(8) repeats a receiver's refusal for the messages that wait with it; lmtp(8) speaks to this host's own mailboxes.
         if not daemon:
             return
-        reply = remote_reply(rest[status.end() :])
+        # The recipient's own address, which the sender chose, says nothing of the reason.
+        reply = remote_reply(rest[status.end() :].replace(rest[: rest.find(">")][4:], ""))
         # Long names before the reply must not cut its code off the evidence.
         about = (
             self._refused(reply, rest[: status.start()], time, f"{queue_id}: {rest[status.start() + 2 : status.start() + 500]}")
@@ -553,9 +570,14 @@ class MailLog:
             else ""
         )
         if account is not None and about in REPUTATION:
-            account.row(time)[REPUTATION_REFUSALS] += 1
+            account.hour(int(time // 3600))[REPUTATION_REFUSALS] += 1
             if account.wants("refusal", time):
                 account.keep("refusal", time, evidence(raw))
+
+    def is_harmless(self, said: str) -> bool:
+        """Whether what stands behind 'status=bounced (' without the recipient's address is no refusal that the catalogue knows."""
+        reply = remote_reply(said)
+        return not reply or self.replies.match(reply) is None
 
     def _refused(self, reply: str, before: str, time: float, sample: str) -> str:
         """Count a reply that the catalogue knows and return what it is about, else ''. before: the line up to dsn=."""
@@ -661,7 +683,7 @@ class MailLog:
         known = self.open.get(queue_id)
         time = self._time(head) if rest.startswith("DKIM-Signature field added") else None
         if time is not None and known is not None and known.account is not None:
-            self.account(known.account).row(time)[SIGNED] += 1
+            self.account(known.account).hour(int(time // 3600))[SIGNED] += 1
 
     def _rspamd(self, message: str, head: str, raw: str) -> None:
         action, user = _RSPAMD_ACTION.search(message), _RSPAMD_USER.search(message)
@@ -671,7 +693,7 @@ class MailLog:
         known = self.open.get(queue_id[1]) if queue_id else None
         login = user[1] if user else known.account if known is not None else None
         if login and time is not None and time >= self.forgiven.get(normalise(login), 0):
-            self.account(login).row(time)[JUDGED_SPAM] += 1
+            self.account(login).hour(int(time // 3600))[JUDGED_SPAM] += 1
 
     # ---- Exim
 
@@ -701,12 +723,12 @@ class MailLog:
         if event["kind"] == "accepted":
             self._exim_accepted(queue_id, event, time, head, raw)
         elif event["kind"] == "completed":
-            self._end(queue_id)
+            self.end(queue_id)
         else:
             self._exim_delivery(self.open.get(queue_id), queue_id, event, time, raw)
 
     def _exim_accepted(self, queue_id: str, event: exim.Event, time: float, head: str, raw: str) -> None:
-        self._end(queue_id)
+        self.end(queue_id)
         name = normalise(event["login"])[:320] if event["login"] else f"uid:{event['uid']}" if event["uid"] else None
         if name is None or time < self.forgiven.get(name, 0):
             return
@@ -716,14 +738,14 @@ class MailLog:
         if account.wants("client", time):
             account.keep("client", time, evidence(raw))
         message = _Message(name, time)
-        self._begin(queue_id, message)
+        self.begin_message(queue_id, message)
         self._accepted(message, event["recipients"] or 0, event["size"], event["sender"], head, raw)
         # Where Exim does not log the recipients, each counts when it is delivered or bounces.
         message.pending = event["recipients"] is None
 
     def _exim_delivery(self, known: _Message | None, queue_id: str, event: exim.Event, time: float, raw: str) -> None:
         account = self.account(known.account) if known is not None and known.account is not None else None
-        row = account.row(time) if account is not None else None
+        row = account.hour(int(time // 3600)) if account is not None else None
         if row is not None and known is not None:
             row[{"sent": SENT, "deferred": DEFERRED}.get(event["kind"], BOUNCED)] += 1
             row[RECIPIENTS] += bool(known.pending and event["kind"] != "deferred")

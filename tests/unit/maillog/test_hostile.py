@@ -47,7 +47,11 @@ def mutated(draw: st.DrawFn) -> list[bytes]:
         begin, end = sorted((draw(st.integers(0, len(line))), draw(st.integers(0, len(line)))))
         lines[place] = (
             line[:begin]
-            + draw(st.sampled_from([b"", b"\x00\xff\x1b[2J", b"(" * 50, b": ", b"]: ", line, b"9" * 30, b"<>", b"\xc3"]))
+            + draw(
+                st.sampled_from(
+                    [b"", b"\x00\xff\x1b[2J", b"(" * 50, b": ", b"]: ", line, b"9" * 30, b"<>", b"5.2.2", b"status=deferred", b"\xc3"]
+                )
+            )
             + line[end:]
         )
     return lines
@@ -64,6 +68,44 @@ def test_whatever_a_log_holds_it_is_read_and_counted_honestly(lines):
     for row in [row for account in result["accounts"].values() for row in account["evidence"]]:
         assert row["line"].isprintable()
         assert len(row["line"]) <= 400
+
+
+def told(lines: list[bytes], shortcuts: bool) -> dict:
+    log = MailLog(NOW + 2 * 86400, NOW - 40 * 86400, replies=[{"id": "x", "provider": "x", "words": ["blocked"], "about": "address"}])
+    texts = [line.decode("utf-8", "replace") for line in lines]
+    if shortcuts:
+        log.feed_lines(texts)
+    else:
+        for text in texts:
+            log.feed_line(text)
+    log.finish()
+    # The log's own begin and end are looked at in another place, and are not of the lines that count.
+    queries = ("SELECT * FROM hours", "SELECT * FROM marks", "SELECT * FROM evidence", "SELECT * FROM open")
+    rows = {query: sorted(log.book.db.execute(query).fetchall()) for query in queries}
+    return {**rows, "refusals": [{**row, "sample": ""} for row in log.book.refusals(0, 100)]}
+
+
+WHOLE = (Path(__file__).parents[2] / "data/maillog/mx1.log").read_bytes().splitlines()
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_shortcuts_say_what_the_parser_says_of_real_lines(times):
+    assert told(WHOLE * times, True) == told(WHOLE * times, False)
+
+
+def test_most_lines_of_a_real_log_take_a_shortcut(monkeypatch):
+    parsed: list[str] = []
+    real = MailLog.feed_line
+    monkeypatch.setattr(MailLog, "feed_line", lambda log, raw: (parsed.append(raw), real(log, raw)))
+    told(WHOLE * 20, True)
+    assert len(parsed) < len(WHOLE) * 20 / 3
+
+
+@settings(max_examples=150, deadline=None)
+@given(mutated())
+def test_shortcuts_say_what_the_parser_says_of_broken_lines(lines):
+    lines = [*WHOLE[:200], *lines, *WHOLE[:200]]
+    assert told(lines, True) == told(lines, False)
 
 
 HEAD = "2026-11-24T05:30:00+00:00 mx1 "
