@@ -9,6 +9,7 @@ usage: sample.py FOLDER    (it holds mx1.log, of rsyslog, and mx2.log, of journa
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 import sys
@@ -21,8 +22,11 @@ from lab import HOSTS, ROOT
 from scenarios import Act, Line
 
 SAMPLE = ROOT / "tests/data/maillog/labelled"
-#: So many acts of a scenario, host and kind are kept, where it is not one; of those that the hosts share, all.
-KEPT = {"botnet": 3, "forwarder that bounces": 3, "office behind one NAT": 2}
+#: So many acts of a scenario, host and sort are kept, where it is not one of each kind; of those that the hosts share, all.
+KEPT = {
+    ("flood", "mx1", "failed"): 4, ("botnet", "mx2", "small"): 6, ("office behind one NAT", "mx1", "failed"): 2,
+    ("forwarder that bounces", "mx1", "small"): 3,
+}  # fmt: skip
 _SESSION = re.compile(r"session=<([^>]+)>|<([^<> ]+)>: Disconnected")
 
 
@@ -44,8 +48,9 @@ def chosen(staged: scenarios.Scenarios) -> list[tuple[str, Act]]:
         counts: dict[tuple[t.Any, ...], int] = {}
         seen: set[int] = set()
         for _, act in scenario.entries:
-            role = (act["host"], act["kind"], is_failed(act), len(act["recipients"]) > 5)
-            if act["serial"] in seen or counts.setdefault(role, 0) >= KEPT.get(scenario.name, 1):
+            sort = "failed" if is_failed(act) else "large" if len(act["recipients"]) > 5 else "small"
+            role = (act["host"], act["kind"], sort)
+            if act["serial"] in seen or counts.setdefault(role, 0) >= KEPT.get((scenario.name, act["host"], sort), 1):
                 continue
             seen.add(act["serial"])
             counts[role] += 1
@@ -84,7 +89,7 @@ def sessions(lines: list[Line]) -> dict[str, list[list[Line]]]:
 
 
 def raw(line: Line) -> str:
-    stamp = scenarios.datetime.datetime.fromtimestamp(line.time, scenarios.datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")
+    stamp = datetime.datetime.fromtimestamp(line.time, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")
     return f"{stamp}{line.zone} {line.rest}\n"
 
 
