@@ -11,7 +11,8 @@ short_description: Name the mail accounts that were broken into, from the counte
 description:
   - Merges the results of M(mail_log_info) over a fleet and judges each account by families of signals, each against the account's own
     past. Runs on the controller.
-  - Two families, one of them telling (weight 2), make C(compromised); one family makes C(suspect). Much mail of an account whose past is
+  - Two families, one of them telling (weight 2), make C(compromised); one family makes C(suspect). C(spread) and
+    C(hours) count as one, and so do C(volume) and C(first). Much mail of an account whose past is
     not known, or refusals because the server is listed, are nothing by themselves.
   - "The families: C(volume) (weight 1) of recipients; C(recipients) (2) that do not exist; C(spread) (2, where all is one network 1) of
     client addresses; C(credentials) (2), failed logins from strange addresses; C(senders) (1) that are not its own; C(first) (1) mail

@@ -22,6 +22,7 @@ THRESHOLDS: dict[str, float] = {
     "recipients_per_day": 300,
     "recipients_per_week": 700,
     "recipients_per_hour_without_baseline": 500,
+    "recipients_per_day_without_baseline": 1500,
     "unknown_recipients": 25,
     "unknown_recipients_per_week": 50,
     "unknown_share": 0.1,
@@ -39,6 +40,10 @@ THRESHOLDS: dict[str, float] = {
 
 #: Families in the order in which a sentence tells them.
 FAMILIES = ("volume", "recipients", "spread", "credentials", "senders", "first", "hours", "reputation", "complaints")
+#: What one cause shows in two ways is one: a journey changes the networks and the hours, the first mail ever is much mail.
+SAME_CAUSE = {"hours": "spread", "first": "volume"}
+#: However many unknown recipients were usual, so many are not: who looks late must not take the break-in for its normal.
+_MOST_USUAL_SHARE = 0.15
 #: So many values a host keeps at most (maillog/counters.py): at that number there may be more.
 LIMITS = {"clients": 500, "failed_clients": 100}
 
@@ -47,7 +52,8 @@ Signal = dict[str, t.Any]
 
 class Case(t.NamedTuple):
     """What is judged. window: its begin and end in seconds since 1970; past: from when to when the account's normal is taken, or None;
-    country: of an address, or None where no database is configured; complaints: about its mail."""
+    country: of an address, or None where no database is configured; complaints: about its mail; refused: how often receivers refused the
+    mail of all accounts for the server's reputation."""
 
     account: Account
     limits: dict[str, float]
@@ -55,6 +61,7 @@ class Case(t.NamedTuple):
     past: tuple[float, float] | None
     country: t.Callable[[str], str | None] | None
     complaints: int
+    refused: int
 
 
 def signals_of(case: Case) -> list[Signal]:
@@ -77,10 +84,11 @@ def volume(case: Case) -> Signal | None:
     if case.past is None:
         peak = _peak(case)
         threshold = limits["recipients_per_hour_without_baseline"]
-        if peak <= threshold:
-            return None
-        text = f"{_burst(case, threshold)} (how much is normal for it is not known)"
-        return _signal("volume", 1, peak, None, threshold, text, evidence)
+        unknown = "(how much is normal for it is not known)"
+        if peak > threshold:
+            return _signal("volume", 1, peak, None, threshold, f"{_burst(case, threshold)} {unknown}", evidence)
+        threshold, sent = limits["recipients_per_day_without_baseline"], account.sums["recipients"]
+        return _signal("volume", 1, sent, None, threshold, f"{_total(case)} {unknown}", evidence) if sent > threshold else None
     normal, daily = fleet.of_hours(account, case.past), fleet.of_days(account, case.past)
     threshold = max(limits["recipients_per_hour"], _limit(case, normal))
     peak = _peak(case)
@@ -104,7 +112,7 @@ def recipients(case: Case) -> Signal | None:
     """Recipients that do not exist: who sends to a bought list does not know them (Exim wiki, BlockCracking)."""
     account, limits = case.account, case.limits
     usual = _share(fleet.within(account, *case.past)) if case.past else None
-    share_limit = max(limits["unknown_share"], 2 * (usual or 0))
+    share_limit = max(limits["unknown_share"], min(2 * (usual or 0), _MOST_USUAL_SHARE))
     unknown, answered = account.sums["unknown_recipients"], account.sums["sent"] + account.sums["bounced"]
     threshold, span = limits["unknown_recipients"], ""
     if unknown < threshold or unknown < share_limit * answered:
@@ -217,9 +225,9 @@ def hours(case: Case) -> Signal | None:
 
 
 def reputation(case: Case) -> Signal | None:
-    """Receivers refuse its mail for the server's reputation: all that a listed server sends is refused."""
+    """Receivers refuse its mail for the server's reputation, and more than that of all others: a listed server's mail is refused anyway."""
     refusals, threshold = case.account.sums["reputation_refusals"], case.limits["reputation_refusals"]
-    if refusals < threshold:
+    if refusals < threshold or 2 * refusals < case.refused:
         return None
     text = f"refused {_number(refusals)} times for the server's reputation"
     return _signal("reputation", 1, refusals, None, threshold, text, case.account.lines("refusal"))

@@ -14,7 +14,7 @@ import typing as t
 
 from . import fleet
 from .fleet import Account
-from .signals import FAMILIES, THRESHOLDS, Case, Signal, lead, signals_of
+from .signals import FAMILIES, SAME_CAUSE, THRESHOLDS, Case, Signal, lead, signals_of
 
 MAX_EVIDENCE = 20
 _ORDER = {"compromised": 0, "suspect": 1, "exempt": 2}
@@ -41,11 +41,12 @@ def judge(
     wanted = _exemptions(exempt or [], datetime.datetime.fromtimestamp(now, datetime.timezone.utc).date().isoformat())
     span = (now - window * fleet.HOUR, now)
     accounts, merged = [], fleet.merge(logs)
+    refused = sum(account.sums["reputation_refusals"] for account in merged.values())
     for account in merged.values():
         if account.kind in ("forward", "backscatter"):
             continue
         past = fleet.baseline(account, span[0], limits["baseline_days"])
-        case = Case(account, limits, span, past, country, (complaints or {}).get(account.name, 0))
+        case = Case(account, limits, span, past, country, (complaints or {}).get(account.name, 0), refused)
         signals = signals_of(case)
         verdict = verdict_of(signals)
         if not verdict:
@@ -61,8 +62,8 @@ def judge(
 
 def verdict_of(signals: list[Signal]) -> str | None:
     """Return compromised, suspect or None."""
-    families = {signal["family"] for signal in signals}
-    if len(families) > 1 and any(signal["weight"] > 1 for signal in signals):
+    causes = {SAME_CAUSE.get(signal["family"], signal["family"]) for signal in signals}
+    if len(causes) > 1 and any(signal["weight"] > 1 for signal in signals):
         return "compromised"
     # Mail of a listed server is refused whoever sends it, and of a new account nobody knows how much is much.
     alone = [signal for signal in signals if signal["family"] != "reputation" and (signal["family"], signal["normal"]) != ("volume", None)]

@@ -68,7 +68,6 @@ GUESSES = acts("flood", result="login_failed")
 JOURNEY = [act for act in acts("botnet", smallest=5) if act["client"].startswith("198.18.")]
 APP = acts("app password", smallest=12)
 RELAYED = acts("open relay")
-not_told = pytest.mark.xfail(strict=True, raises=AssertionError)
 
 
 def test_the_sample_has_what_these_tests_tell():
@@ -92,7 +91,6 @@ def test_a_slow_drip_of_a_week():
     assert verdicts(days(home("slow drip")), told) == {"bob@alpha.test": "compromised"}
 
 
-@not_told  # the past is taken for normal, twice its share of unknown recipients too
 @pytest.mark.parametrize("since", [27, 20])
 def test_a_slow_drip_that_began_before_anybody_looked(since):
     told = [(NOW - since * DAY + hour * HOUR + 900, DRIP[0]) for hour in range(since * 24)]
@@ -105,7 +103,6 @@ def test_a_young_account_that_sends_much_is_seen():
     assert verdicts(days(home("app password"), first=10), told).get("erin@alpha.test") in ("suspect", "compromised")
 
 
-@not_told  # a stranger's mail has no past, so that up to 500 recipients an hour are no volume
 def test_an_open_relay_that_is_used_slowly():
     told = spread(repeated(RELAYED, 400), NOW - 10 * HOUR, NOW - 60)
     assert verdicts(told) == {"relay:internet@mx1": "compromised"}
@@ -120,7 +117,6 @@ def test_a_journey_of_seven_networks_in_the_working_day_is_not_enough_to_lock():
     assert verdicts(days(home("botnet")), told) in ({}, {"alice@alpha.test": "suspect"})
 
 
-@not_told  # spread and hours, of six messages
 def test_a_journey_of_seven_networks_in_another_time_zone():
     told = spread(JOURNEY, MIDNIGHT - 4 * HOUR, MIDNIGHT - HOUR)
     assert verdicts(days(home("botnet")), told).get("alice@alpha.test") != "compromised"

@@ -102,7 +102,9 @@ USUAL = 9 + 24 * (TODAY - 1)  # nine in the morning of yesterday, within the win
         (account(now(60, 24, hour=USUAL)), (None, set())),
         (account(now(400, 30, hour=USUAL)), ("suspect", {"volume"})),
         (account(now(101, 30, hour=USUAL)), ("compromised", {"volume", "recipients"})),
-        (account(now(100, 25, hour=USUAL), past=work(unknown=2)), (None, set())),
+        (account(now(200, 26, hour=USUAL), past=work(recipients=100, unknown=7)), (None, set())),
+        (account(now(200, 29, hour=USUAL), past=work(recipients=100, unknown=7)), ("suspect", {"recipients"})),
+        (account(now(200, 30, hour=USUAL), past=work(recipients=100, unknown=40)), ("suspect", {"recipients"})),
         # Spread: networks tell, addresses of one network only beside another family.
         (account(now(20, hour=USUAL), clients=many(5, 5)), (None, set())),
         (account(now(20, hour=USUAL), clients=many(7, 7)), ("suspect", {"spread"})),
@@ -136,6 +138,15 @@ def test_families(counters, expected):
 def test_complaints_count_beside_another_family():
     assert verdict(account(now(60, 25, hour=USUAL)), complaints={USER: 3}) == ("compromised", {"recipients", "complaints"})
     assert verdict(account(now(60, 25, hour=USUAL)), complaints={USER: 2}) == ("suspect", {"recipients"})
+
+
+def test_a_journey_shows_in_two_ways_and_is_one():
+    away = account(now(30), clients=many(7, 7))
+    assert verdict(away) == ("suspect", {"spread", "hours"})
+    others = account(now(20, hour=USUAL), reputation_refusals=6)
+    listed = judge({"mx1": log(a={**away, "reputation_refusals": 5}, b=others)}, NOW)["accounts"]
+    assert [(row["account"], row["verdict"]) for row in listed] == [(USER, "suspect")], "a listed server's mail is refused whoever sends it"
+    assert verdict({**away, "reputation_refusals": 5})[0] == "compromised"
 
 
 @pytest.mark.parametrize(("log_days", "own_days"), [(13, 28), (28, 13)])
