@@ -9,25 +9,32 @@ DOCUMENTATION = r"""
 module: mail_log_info
 short_description: Count what each mail account sent, from the host's own log
 description:
-  - Reads the mail log of Postfix and Dovecot, or the main log of Exim, in files with their rotations or in the journal, and returns
-    counters per account. Lines of OpenDKIM and Rspamd are counted for the account whose message they name.
+  - Reads the mail log of Postfix, Exim and Dovecot, in files with their rotations or in the journal, and returns counters per account.
   - The log itself stays on the host; only numbers and a few lines of evidence per account are returned.
-  - Exim's main log (C(/var/log/exim4/mainlog)) is known by its lines; where it does not log recipients (C(log_selector) with
-    C(+received_recipients)), each counts when it is delivered or bounces.
-  - A message counts as accepted when qmgr logs C(nrcpt=) for its queue ID, or cleanup logs C(hold:).
+  - A message counts as accepted when qmgr logs C(nrcpt=) for its queue ID, or cleanup logs C(hold:), or Exim a line C(<=).
+  - Exim names the recipients only with C(log_selector = +received_recipients). Without it they are counted from what became of them (each
+    recipient of a line C(=>), C(->), C(**) or C(==) once, and what an alias expands to one by one), so later than on Postfix.
+  - A recipient is unknown where the receiver answers 5.1.x, and for Exim also where it finds no route (C(Unrouteable address)).
+  - What Exim does not log is not counted - C(held), C(logins). A helo with spaces (C(helo_accept_junk_hosts)) makes a line C(unparsed).
 version_added: 0.1.0
 author:
   - Good Standing developers (@goodstanding)
 options:
   source:
     description:
-      - Where the log is. V(auto) takes a file of O(paths), or of Postfix's C(maillog_file), that was written to in the window, else the
-        journal; and with either the file that Dovecot writes itself (C(log_path)).
+      - Where the log is. V(auto) takes a file of O(paths) that was written to in the window, else the journal.
+      - V(auto) also asks Postfix (C(postconf -h maillog_file)) and Dovecot (C(doveconf -h log_path), C(info_log_path)) for files that they
+        write themselves, past syslog, and reads them beside the file or the journal. V(file) reads O(paths) alone, V(journal) the journal.
+      - One log is read after the other. No counter depends on which of two logs is read first; the lines of one message are in one log.
     type: str
     choices: [auto, file, journal]
     default: auto
   paths:
-    description: Log files to look for; their rotations (C(.1), C(.2.gz), C(-20261124)) are read too.
+    description:
+      - Log files to look for; their rotations (C(.1), C(.2.gz), C(-20261124)) are read too.
+      - What kind of log a file is, is told by its lines - syslog's, Exim's C(/var/log/exim4/mainlog), Dovecot's C(log_path), Postfix's
+        C(maillog_file), C(/var/log/rspamd/rspamd.log). Where a line has no time zone, it is the one that the host has now.
+      - With O(source=auto) one of them that was written to means that the journal is not read, so it must have Postfix's lines.
     type: list
     elements: path
     default: [/var/log/mail.log]
@@ -67,10 +74,12 @@ options:
     type: path
     default: /var/lib/goodstanding/maillog.db
   controller_time:
-    description: The time on the controller, in seconds since 1970, to tell how far this host's clock is off; not told where not set.
+    description:
+      - What time it is on the controller, in seconds since 1970 - C(now().timestamp()), not C(now(utc=true)), whose time zone gets lost.
+      - With it C(clock_skew) is told. The seconds until the module runs on the host count as a clock that is ahead.
     type: float
   clock_tolerance:
-    description: By so many seconds the clocks may differ; by more, times of different hosts cannot be compared, and that is a gap.
+    description: By how many seconds the host's clock may differ from the controller's before that is one of C(gaps).
     type: int
     default: 60
   watch:
@@ -110,12 +119,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 source:
-  description: What was read.
+  description: What was read. Files beside V(journal) are those that a daemon writes itself.
   type: dict
   returned: success
   sample: {kind: file, paths: [/var/log/mail.log]}
 clock_skew:
-  description: By how many seconds this host's clock is ahead of O(controller_time), or null.
+  description: By how many seconds the host's clock is ahead of the controller's (behind where negative), null without O(controller_time).
   type: float
   returned: success
 span:
@@ -129,7 +138,9 @@ complete:
   type: bool
   returned: success
 gaps:
-  description: What is missing.
+  description: >-
+    What is missing. Of a log in files also what rsyslogd and journald say of lines that they dropped (rate limits) in the journal and in
+    the last 32 MiB of C(/var/log/syslog) or C(/var/log/messages) and the rotation before it, since it does not stand in the mail log.
   type: list
   elements: str
   returned: success
@@ -149,9 +160,10 @@ unparsed_samples:
 accounts:
   description:
     - >-
-      Per login (lower case), or per local user as C(uid:33), its counters in the hours of the window - messages, recipients, bytes, sent,
+      Per login (lower case), or per local user as C(uid:33) (Exim as C(uid:www-data)), its counters in the hours of the window -
+      messages, recipients, bytes, sent,
       deferred, bounced, unknown_recipients, reputation_refusals, refused_attempts, held, failed_logins, logins, signed (by OpenDKIM),
-      judged_spam (by Rspamd, an action other than no action and greylist) - and first, last,
+      judged_spam (what Rspamd did not answer with C(no action) or C(greylist), so also a rate limit's C(soft reject)) - and first, last,
       peak_hour_recipients, accepted_since, and evidence, each a line with its kind. Of the refusals only those about an address, a domain
       or a rate count as reputation_refusals.
     - >-
@@ -221,8 +233,9 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.goodstanding.host.files import HostError, load_state
-from ..module_utils.goodstanding.maillog import sources
+from ..module_utils.goodstanding.maillog import dropped, sources
 from ..module_utils.goodstanding.maillog.book import Book
+from ..module_utils.goodstanding.maillog.discover import own_logs
 from ..module_utils.goodstanding.maillog.parser import MailLog
 from ..module_utils.goodstanding.maillog.refusals import RepliesError
 
@@ -257,10 +270,8 @@ def count(params: dict[str, t.Any], now: float, book: Book) -> dict[str, t.Any]:
     """Read what is new into the book, and return what it says of the window."""
     begin = now - params["window"] * 3600
     horizon = begin if params["accepted_since"] else min(begin, now - params["history"] * 86400)
-    postfix, dovecot = sources.configured() if params["source"] == "auto" else ([], [])
-    source = sources.choose(params["source"], list(dict.fromkeys([*params["paths"], *postfix])), begin, horizon)
-    own = [path for base in dovecot for path in sources.rotations(base, horizon) if path not in source.paths]
-    source = source._replace(paths=[*source.paths, *own])
+    own = own_logs() if params["source"] == "auto" else []
+    source = sources.choose(params["source"], params["paths"], begin, horizon, own)
     if book.meta("kind", source.kind) != source.kind:
         book.clear()  # the same lines stand in the file and in the journal
     book.prune(horizon)
@@ -272,19 +283,15 @@ def count(params: dict[str, t.Any], now: float, book: Book) -> dict[str, t.Any]:
         log.gap(str(exc))
     for hole in position.holes:
         log.gap(hole)
-    for base in params["paths"] if source.kind == "file" else ():
+    for base in dict.fromkeys(map(sources.base_of, source.paths)):
         for hole in sources.missing(base, begin):
             log.gap_now(hole)
-    if source.kind == "file":
-        for hole in sources.not_handed_on(begin):
-            log.gap_now(hole)
-        log.dropped(sources.dropped_by_rsyslog(), begin)
-    skew = None if params["controller_time"] is None else round(now - params["controller_time"], 1)
-    if skew is not None and abs(skew) > params["clock_tolerance"]:
-        where = "ahead of" if skew > 0 else "behind"
-        log.gap_now(
-            f"the clock of this host is {abs(skew):g} s {where} the controller's: the times of its log are not those of other hosts"
-        )
+    # In the journal they stand among its lines.
+    for moment, words in dropped.drops(horizon, now + 300, log.clock) if source.kind == "file" else ():
+        log.gap(words, moment)
+    skew, complaint = clock_skew(params, now)
+    if complaint:
+        log.gap_now(complaint)
     book.set_meta("kind", source.kind)
     book.set_meta("position", position.as_dict())
     result = log.result(begin)
@@ -292,6 +299,18 @@ def count(params: dict[str, t.Any], now: float, book: Book) -> dict[str, t.Any]:
         log.gap_now(f"no line of the mail log in the last {params['window']} hours: is it elsewhere, or hidden from this user?")
         result = log.result(begin)
     return {"source": source._asdict(), "clock_skew": skew, **result}
+
+
+def clock_skew(params: dict[str, t.Any], now: float) -> tuple[float | None, str | None]:
+    """Return how far the clock is ahead of the controller's, and what to say of it where that is too far."""
+    controller = params.get("controller_time")
+    if controller is None:
+        return None, None
+    skew = round(now - controller, 1)
+    if abs(skew) <= params.get("clock_tolerance", 60):
+        return skew, None
+    place = "ahead of" if skew > 0 else "behind"
+    return skew, f"the clock of this host is {abs(skew):g} s {place} the controller's: times of its log are not those of the other hosts"
 
 
 def read(params: dict[str, t.Any], now: float, horizon: float, source: sources.Source, book: Book) -> tuple[MailLog, sources.Position]:

@@ -231,7 +231,8 @@ class Book:
         hour = int(since // 3600)
         sums = ", ".join(f"sum({name})" for name in NUMBERS)
         found: dict[str, dict[str, t.Any]] = {}
-        query = f"SELECT account, {sums}, min(first), max(last), max(recipients) FROM hours WHERE hour >= ? GROUP BY account "  # noqa: S608
+        span = "min(coalesce(first, 3600 * hour)), max(coalesce(last, 3600 * hour))"
+        query = f"SELECT account, {sums}, {span}, max(recipients) FROM hours WHERE hour >= ? GROUP BY account "  # noqa: S608
         # Who only reads mail is nobody's sender.
         query += f"HAVING sum(logins) = 0 OR {' + '.join(f'sum({name})' for name in NUMBERS if name != 'logins')} > 0"
         for name, *numbers, first, last, peak in self.db.execute(query, (hour,)):

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One line of a mail log: its time, program and message. Standard library only, Python >= 3.9.
 
-Times are RFC 3339 as rsyslog and journalctl write them, RFC 3164 (no year, local time), RFC 5424, or those of a daemon's own file.
+Times are RFC 3339 as rsyslog and journalctl write them, RFC 3164 (no year, local time), RFC 5424, or a date and a time as Exim's own log.
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ MAX_LINE = 8192
 _MONTHS = {
     name: number for number, name in enumerate(["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"], 1)
 }
-_MINUTE = re.compile(r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)\Z", re.ASCII)
+_MINUTE = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d)\Z", re.ASCII)
 _ZONE = re.compile(r"([+-])(\d\d):?(\d\d)\Z", re.ASCII)
 # RFC 3164 section 4.1.2: no year, local time of the host, the day padded with a space.
 _BSD = re.compile(r"([A-Z][a-z]{2}) ([ \d]\d) (\d\d):(\d\d)\Z", re.ASCII)
-# Dovecot writes whose process it is into the tag of its own log files: imap(a@example.com)<17><X5lU>.
-_TAG = re.compile(r"[\w./-]{1,100}(?:\[\d{1,10}\])?(?:\([^\s()]{1,330}\))?(?:<[^\s<>]{1,80}>){0,2}\Z", re.ASCII)
-# Exim, Rspamd and Dovecot's own files: local time, and Exim's zone only where log_timezone is set.
-_OWN = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d):(\d\d(?:\.\d{1,6})?)(?: ([+-]\d{4}))?(?= )", re.ASCII)
+# Exim's, Dovecot's and Rspamd's own files: local time of the host where no zone follows.
+_DATED = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d{1,6})?)(?: ([+-]\d{4}))?(?: |\Z)", re.ASCII)
+_TAG = re.compile(r"[\w./-]{1,100}(?:\[\d{1,10}\])?\Z", re.ASCII)
 # RFC 5424 section 6: <priority>version time host program pid message-id, then structured data.
 _RFC5424 = re.compile(r"<\d{1,3}>1 (\S{19,40}) (\S{1,255}) (\S{1,100}) (\S{1,128}) \S{1,32} (?:-|(?:\[[^\]]{0,1000}\]){1,10}) ?\ufeff?")
 _PASSWORD = re.compile(r"(given password: |password=|pass=)[^)\n]*")
@@ -45,6 +44,7 @@ class Clock:
 
     def __init__(self, now: float, utc_offset: int = 0) -> None:
         self.now, self.utc_offset = now, utc_offset
+        self.zone = f"{'-' if utc_offset < 0 else '+'}{abs(utc_offset) // 3600:02}:{abs(utc_offset) % 3600 // 60:02}"
         self._minutes: dict[tuple[str, str], int | None] = {}
 
     def time(self, raw: str) -> float | None:
@@ -55,10 +55,8 @@ class Clock:
             cut = -1 if last == "Z" else -6 if stamp[-6:-5] in ("+", "-") else -5
             text, minute, zone = stamp[17:cut], stamp[:16], stamp[cut:]
         elif raw[4:5] == "-":
-            found = _OWN.match(raw)
-            if not found:
-                return None
-            minute, text, zone = found[1], found[2], found[3] or "local"
+            found = _DATED.match(raw)
+            return self.time(f"{found[1]}T{found[2]}{found[3] or self.zone} ") if found else None
         else:
             text, minute, zone = raw[13:15], raw[:12], ""
         key = (minute, zone)
@@ -77,15 +75,11 @@ class Clock:
         if len(self._minutes) >= _MEMORY:
             self._minutes.clear()
         try:
-            start = self._bsd(key[0]) if not key[1] else self._local(key[0]) if key[1] == "local" else _minute(*key)
+            start = _minute(*key) if key[1] else self._bsd(key[0])
         except (ValueError, OverflowError):
             start = None
         self._minutes[key] = start
         return start
-
-    def _local(self, text: str) -> int | None:
-        start = _minute(text, "Z")
-        return None if start is None else start - self.utc_offset
 
     def _bsd(self, text: str) -> int | None:
         """Return the minute in the latest year that does not put it more than a day into the future."""
@@ -126,15 +120,9 @@ def parts(raw: str) -> tuple[str, str, str] | None:
     return (head, head[head.rfind(" ") + 1 :], message[:MAX_LINE]) if found_colon else None
 
 
-def own_file(raw: str) -> tuple[str, str] | None:
-    """Return (the line, the message) of a line that begins with a daemon's own time, such as Exim's, which has no tag."""
-    found = _OWN.match(raw)
-    return (raw, raw[found.end() + 1 : MAX_LINE]) if found else None
-
-
 def program_of(tag: str) -> str | None:
     """Return the program of a tag, None where it is none."""
-    return re.split(r"[\[(<]", tag, maxsplit=1)[0] if _TAG.match(tag) else None
+    return tag.partition("[")[0] if _TAG.match(tag) else None
 
 
 def parse_line(raw: str, now: float, utc_offset: int = 0, clock: Clock | None = None) -> Line | None:

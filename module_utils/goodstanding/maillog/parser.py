@@ -16,12 +16,10 @@ Most lines are told by a word or two at a fixed place, and only what is left is 
 
 from __future__ import annotations
 
-import functools
 import ipaddress
 import re
 import typing as t
 
-from . import exim
 from .book import Book, Key, Refusal
 from .counters import (
     BOUNCED,
@@ -29,18 +27,18 @@ from .counters import (
     DEFERRED,
     FAILED_LOGINS,
     HELD,
-    JUDGED_SPAM,
     LOGINS,
     MESSAGES,
     RECIPIENTS,
     REFUSED_ATTEMPTS,
     REPUTATION_REFUSALS,
     SENT,
-    SIGNED,
     UNKNOWN_RECIPIENTS,
     Account,
 )  # fmt: skip
-from .lines import MAX_LINE, Clock, evidence, own_file, parts, program_of
+from .dropped import is_drop, is_logger, told
+from .lines import MAX_LINE, Clock, evidence, parts, program_of
+from .own import OwnLines
 from .refusals import REPUTATION, Replies, Senders, remote_reply
 from .shortcuts import Shortcuts
 
@@ -72,13 +70,7 @@ _DOVECOT_FAILED = re.compile(r"\(auth[_ ]failed[^)]{0,100}\)")
 _DOVECOT_USER = re.compile(r" user=<([^>]{1,320})>")
 _DOVECOT_CLIENT = re.compile(r" rip=([0-9A-Fa-f.:]{2,45})[,\s]")
 _AUTH_MISMATCH = re.compile(r"\(([^,()\s]{1,320}),([0-9A-Fa-f.:]{2,45}),[^)]{0,100}\).{0,100}: Password mismatch", re.IGNORECASE)
-_DOVECOT = frozenset(("dovecot", "auth", "imap-login", "pop3-login", "submission-login", "managesieve-login"))
-_LEVELS = frozenset(("Debug", "Info", "Warning", "Error", "Fatal", "Panic"))
 _LOGGED_IN = ("-login: Login: user=<", "-login: Logged in: user=<")
-_RSPAMD_FILE = re.compile(r"#\d{1,10}\(\w{1,40}\) ")
-_RSPAMD_ID = re.compile(r", qid: <([0-9A-Za-z]{5,30})>,")
-_RSPAMD_USER = re.compile(r", user: ([^,\s]{1,320}),")
-_RSPAMD_ACTION = re.compile(r"\((?:[\w-]{1,60}): [TFS] \(([a-z ]{1,30})\): \[")
 _LOOPBACK = ("127.", "::1")
 _LOCAL = [
     ipaddress.ip_network(text)
@@ -183,6 +175,7 @@ class MailLog:
         self.samples: list[str] = []
         self.first: float | None = None
         self.last: float | None = None
+        self.own = OwnLines(self)
 
     # ---- lines
 
@@ -203,7 +196,9 @@ class MailLog:
         """Take one line in, as it is."""
         if len(raw) > MAX_LINE:
             raw = raw[:MAX_LINE]
-        if raw[4:5] == "-" and raw[10:11] == " " and self._own_file(raw):
+        if raw[10:11] == " " and raw[4:5] == "-":
+            if not self.own.line(raw):  # a file of a daemon's own, without syslog
+                self._unparsed(raw)
             return
         # 'time host program[pid]: message'. parts() says the same of RFC 5424.
         head, colon, message = raw.partition(": ")
@@ -219,7 +214,8 @@ class MailLog:
         except KeyError:
             handler = self._handler(tag, head)
             if handler is None and program_of(tag) is None:
-                self._unparsed(raw)
+                if not self.own.undated(raw):
+                    self._unparsed(raw)
                 return
         if handler is not None:
             handler(message, head, raw)
@@ -259,17 +255,11 @@ class MailLog:
                 "smtp": self._smtp, "error": self._error, "lmtp": self._delivery_line, "local": self._delivery_line,
                 "virtual": self._delivery_line, "pipe": self._delivery_line, "bounce": self._bounce, "discard": self._delivery_line,
             }.get(postfix[1])  # fmt: skip
+        elif self.own.handler(program):
+            handler = self.own.handler(program)
         elif program == "dovecot":
             handler = self._dovecot
-        elif program in _DOVECOT:
-            handler = functools.partial(self._dovecot_file, program)
-        elif program == "opendkim":
-            handler = self._opendkim
-        elif program in ("rspamd", "rspamd_proxy"):
-            handler = self._rspamd
-        elif program in ("exim", "exim4"):
-            handler = self._exim
-        elif program in ("systemd-journald", "rsyslogd"):
+        elif is_logger(program):
             handler = self._logger
         if len(self.handlers) < _MAX_TAGS:
             self.handlers[tag] = handler
@@ -306,13 +296,6 @@ class MailLog:
     def gap_now(self, text: str) -> None:
         """Say of this run alone that something is missing: the next looks for itself."""
         self.gaps.append(text)
-
-    def dropped(self, lines: t.Iterable[str], since: float) -> None:
-        """Say of this run what a logger's own lines tell of others that it dropped since then (epoch)."""
-        for raw in lines:
-            time = self.clock.time(raw)
-            if time is not None and time >= since and len(self.gaps) < MAX_ROWS:
-                self.gap_now(evidence(raw)[:200])
 
     def account(self, name: str) -> Account:
         name = normalise(name)[:320]
@@ -378,6 +361,9 @@ class MailLog:
         self.end(queue_id)
         self.open[queue_id] = message
         self.filtered += message.account is None and not message.stranger
+
+    def message(self, login: str, time: float) -> _Message:
+        return _Message(login, time)
 
     def begin(self, queue_id: str, account: str, time: float) -> None:
         """An account's message begins under a queue ID."""
@@ -650,11 +636,6 @@ class MailLog:
                 if mismatch:
                     self._failed_login(mismatch[1], mismatch[2], head, raw)
 
-    def _dovecot_file(self, program: str, message: str, head: str, raw: str) -> None:
-        """A line of Dovecot's own file (log_path) has its level before the message, and the process in the place of the tag."""
-        level, colon, rest = message.partition(": ")
-        self._dovecot(f"{program}: {rest if colon and level in _LEVELS else message}", head, raw)
-
     def _login(self, message: str, head: str) -> None:
         user = _DOVECOT_USER.match(message, max(message.find(" user=<"), 0))
         client, time = _DOVECOT_CLIENT.match(message + " ", max(message.find(" rip="), 0)), self._time(head)
@@ -676,104 +657,17 @@ class MailLog:
         if account.wants("failed", time):
             account.keep("failed", time, evidence(raw))
 
-    # ---- milters
-
-    def _opendkim(self, message: str, head: str, raw: str) -> None:
-        queue_id, _, rest = message.partition(": ")
-        known = self.open.get(queue_id)
-        time = self._time(head) if rest.startswith("DKIM-Signature field added") else None
-        if time is not None and known is not None and known.account is not None:
-            self.account(known.account).hour(int(time // 3600))[SIGNED] += 1
-
-    def _rspamd(self, message: str, head: str, raw: str) -> None:
-        action, user = _RSPAMD_ACTION.search(message), _RSPAMD_USER.search(message)
-        if "rspamd_task_write_log" not in message or not action or action[1] in ("no action", "greylist"):
-            return
-        queue_id, time = _RSPAMD_ID.search(message), self._time(head)
-        known = self.open.get(queue_id[1]) if queue_id else None
-        login = user[1] if user else known.account if known is not None else None
-        if login and time is not None and time >= self.forgiven.get(normalise(login), 0):
-            self.account(login).hour(int(time // 3600))[JUDGED_SPAM] += 1
-
-    # ---- Exim
-
-    def _own_file(self, raw: str) -> bool:
-        """Take a line in that begins with a daemon's own time and has no tag; False where it has one after all, as Dovecot's have."""
-        found = own_file(raw)
-        if found is None:
-            return False
-        head, message = found
-        if _RSPAMD_FILE.match(message):
-            self._rspamd(message, head, raw)
-            return True
-        if program_of(message.partition(": ")[0]) in _DOVECOT:
-            return False
-        self._exim(message, head, raw)
-        return True
-
-    def _exim(self, message: str, head: str, raw: str) -> None:
-        event = exim.parse(message)
-        time = self._time(head) if event else None
-        if event is None or time is None:
-            return
-        if event["kind"] == "failed":
-            self._failed_login(event["login"], event["client"], head, raw)
-            return
-        queue_id = event["id"]
-        if event["kind"] == "accepted":
-            self._exim_accepted(queue_id, event, time, head, raw)
-        elif event["kind"] == "completed":
-            self.end(queue_id)
-        else:
-            self._exim_delivery(self.open.get(queue_id), queue_id, event, time, raw)
-
-    def _exim_accepted(self, queue_id: str, event: exim.Event, time: float, head: str, raw: str) -> None:
-        self.end(queue_id)
-        name = normalise(event["login"])[:320] if event["login"] else f"uid:{event['uid']}" if event["uid"] else None
-        if name is None or time < self.forgiven.get(name, 0):
-            return
-        account = self.account(name)
-        if event["client"]:
-            account.value("clients", event["client"], time)
-        if account.wants("client", time):
-            account.keep("client", time, evidence(raw))
-        message = _Message(name, time)
-        self.begin_message(queue_id, message)
-        self._accepted(message, event["recipients"] or 0, event["size"], event["sender"], head, raw)
-        # Where Exim does not log the recipients, each counts when it is delivered or bounces.
-        message.pending = event["recipients"] is None
-
-    def _exim_delivery(self, known: _Message | None, queue_id: str, event: exim.Event, time: float, raw: str) -> None:
-        account = self.account(known.account) if known is not None and known.account is not None else None
-        row = account.hour(int(time // 3600)) if account is not None else None
-        if row is not None and known is not None:
-            row[{"sent": SENT, "deferred": DEFERRED}.get(event["kind"], BOUNCED)] += 1
-            row[RECIPIENTS] += bool(known.pending and event["kind"] != "deferred")
-            row[UNKNOWN_RECIPIENTS] += event["unknown"]
-        if account is not None and event["unknown"] and account.wants("unknown", time):
-            account.keep("unknown", time, evidence(raw))
-        if event["kind"] == "sent" or not event["reply"]:
-            return
-        before = f"to=<{event['recipient']}>, relay={event['relay']}:25"
-        about = self._refused(event["reply"], before, time, f"{queue_id}: {event['recipient']} {event['relay']} {event['reply']}"[:400])
-        if account is not None and row is not None and about in REPUTATION:
-            row[REPUTATION_REFUSALS] += 1
-            if account.wants("refusal", time):
-                account.keep("refusal", time, evidence(raw))
-
-    # ---- the loggers themselves
-
     def _logger(self, message: str, head: str, raw: str) -> None:
-        if message.startswith("Suppressed ") or "rate-limiting" in message:
-            time = self._time(head)
-            if time is not None:
-                self.gap(evidence(raw[raw.find(" ") + 1 :])[:200], time)
+        time = self._time(head) if is_drop(message) else None
+        if time is not None:
+            self.gap(told(raw), time)
 
     # ---- the end
 
     def finish(self) -> None:
         """Hand everything over to the book."""
         self._flush()
+        self.own.finish()
         self.book.add_refusals(self.refusals.values())
         for key in self.touched:
             self.book.set_refused(key, self.again.get(key), self.refusing[key])

@@ -20,7 +20,8 @@ import typing as t
 import zlib
 from pathlib import Path
 
-_ROTATION = re.compile(r"(\.(\d{1,4})|-\d{8}(?:-\d{1,10})?)(\.gz|\.zst)?\Z")
+# logrotate's numbers and dates, and the date and time of 'postfix logrotate'.
+_ROTATION = re.compile(r"(\.(\d{1,4})|[-.]\d{8}(?:-\d{1,10})?)(\.gz|\.zst)?\Z")
 MAX_ROTATIONS = 60
 #: So many octets tell a file from another.
 _BEGINNING = 1024
@@ -28,9 +29,11 @@ _CHUNK = 1 << 20
 #: What a line is cut to while it is read; the parser cuts further.
 _MAX_LINE = 1 << 16
 _CURSOR = "-- cursor: "
+_FILE_ADVICE = "the connecting user needs become, or membership of the group adm"
 
-#: Every line of the mail facility, and what journald says of lines it dropped (journalctl(1): matches, '+' is or).
-JOURNAL_MATCHES = ["SYSLOG_FACILITY=2", "+", "SYSLOG_IDENTIFIER=systemd-journald"]
+#: Every line of the mail facility, what journald says of lines it dropped, and Rspamd, whose facility is another (journalctl(1): matches,
+#: '+' is or).
+JOURNAL_MATCHES = ["SYSLOG_FACILITY=2", "+", "SYSLOG_IDENTIFIER=systemd-journald", "+", "SYSLOG_IDENTIFIER=rspamd"]
 
 #: Of a file that was read: how it began (octets and their SHA-256), and up to where.
 Mark = dict[str, t.Any]
@@ -45,7 +48,7 @@ class LostError(Exception):
 
 
 class Source(t.NamedTuple):
-    """kind: file or journal; paths: the files, oldest first: of a journal those that it does not hold."""
+    """kind: file or journal; paths: the files, of each log the oldest first; those beside the journal are read after it."""
 
     kind: str
     paths: list[str]
@@ -64,44 +67,38 @@ class Position:
         return {"marks": self.marks, "cursor": self.cursor}
 
 
-def configured() -> tuple[list[str], list[str]]:
-    """Return the log files that Postfix (maillog_file) and Dovecot (info_log_path, log_path) write themselves: (Postfix's, Dovecot's)."""
-    postfix = _ask("postconf", "-h", "maillog_file")
-    dovecot = _ask("doveconf", "-h", "info_log_path", "log_path")
-    return postfix[:1], dovecot[:1]
-
-
-def _ask(*words: str) -> list[str]:
-    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
-    try:
-        done = subprocess.run(
-            words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, timeout=20, check=False,
-            env={**os.environ, "LC_ALL": "C", "PATH": path},
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return []
-    values = [line.strip() for line in done.stdout.decode("utf-8", "replace").splitlines()]
-    return [value for value in values if value.startswith("/") and not value.startswith("/dev/")]
-
-
-def choose(kind: str, paths: list[str], since: float, horizon: float | None = None) -> Source:
+def choose(kind: str, paths: list[str], since: float, horizon: float | None = None, own: t.Sequence[str] = ()) -> Source:
     """Return the source that is there. kind: auto, file or journal, auto takes files that were written since then (epoch); horizon: files
-    that were not written since are left out, since where not given."""
-    if kind in ("auto", "file"):
-        found = [path for base in paths for path in rotations(base, since)]
-        if (found or kind == "file") and horizon is not None:
-            found = [path for base in paths for path in rotations(base, horizon)]
-        if kind == "file" and not found and not any(Path(path).exists() for path in paths):
+    that were not written since are left out, since where not given; own: files that a daemon writes past syslog, read in any case."""
+    written = since if horizon is None else horizon
+    bases = list(dict.fromkeys([*paths, *own]))
+    # What a daemon writes itself does not tell where the others' lines are.
+    if kind == "file" or (kind == "auto" and any(rotations(base, since) for base in paths if base not in own)):
+        found = [path for base in bases for path in rotations(base, written)]
+        if not found and not any(map(_is_visible, bases)):
             raise SourceError(
                 f"no mail log at {', '.join(paths)}: name the right file in abuse_triage_log_paths, or set abuse_triage_log_source: journal"
             )
-        if found:
-            return Source("file", found)
-        if kind == "file":
-            return Source("file", [path for path in paths if Path(path).exists()])
+        return Source("file", found or [path for path in bases if os.path.exists(path)])
+    for base in paths if kind == "auto" else ():
+        _is_visible(base)
+    beside = [path for base in own for path in rotations(base, written)]
     if shutil.which("journalctl") is None:
+        if beside:
+            return Source("file", beside)
         raise SourceError(f"no mail log at {', '.join(paths)} and no journalctl on this host: name the log in abuse_triage_log_paths")
-    return Source("journal", [])
+    return Source("journal", beside)
+
+
+def _is_visible(path: str) -> bool:
+    """Whether a file is there; SourceError where that is not to be known: the journal in its place would hide it."""
+    try:
+        os.stat(path)
+    except PermissionError as exc:
+        raise SourceError(f"{path} cannot be read ({exc.strerror}): {_FILE_ADVICE}") from exc
+    except OSError:
+        return False
+    return True
 
 
 def rotations(base: str, since: float) -> list[str]:
@@ -198,9 +195,7 @@ def _file(path: str, before: list[Mark], position: Position) -> t.Iterator[list[
                 # Only now are they counted: whoever is cut off here reads them again.
                 mark["offset"] += size
     except PermissionError as exc:
-        raise SourceError(
-            f"{path} cannot be read ({exc.strerror}): the connecting user needs become, or membership of the group adm"
-        ) from exc
+        raise SourceError(f"{path} cannot be read ({exc.strerror}): {_FILE_ADVICE}") from exc
     except (OSError, EOFError, zlib.error) as exc:
         raise SourceError(f"{path} cannot be read ({exc})") from exc
 
@@ -259,50 +254,6 @@ def _opened(path: str) -> t.Iterator[t.BinaryIO]:
     else:
         with open(path, "rb") as plain:
             yield plain
-
-
-_NOT_HANDED_ON = re.compile(r": (?:Forwarding to syslog missed (\d{1,9}) messages|Suppressed (\d{1,9}) messages from (\S{1,100}))")
-
-
-def not_handed_on(since: float) -> list[str]:
-    """Return what journald, which feeds a log file through rsyslog, says of lines that the file never got (systemd: journald-syslog.c)."""
-    if shutil.which("journalctl") is None:
-        return []
-    try:
-        words = ("--output=short-iso", f"--since=@{int(since)}", "SYSLOG_IDENTIFIER=systemd-journald", "_TRANSPORT=driver")
-        out, _ = _journalctl(*words, "--lines=1000").communicate()
-    except SourceError:
-        return []
-    missed = 0
-    holes: list[str] = []
-    for line in out.decode("utf-8", "replace").splitlines():
-        found = _NOT_HANDED_ON.search(line)
-        if found and found[1]:
-            missed += int(found[1])
-        elif found and len(holes) < 10:
-            holes.append(f"{line.partition(' ')[0]} journald: suppressed {found[2]} messages from {found[3]}")
-    if missed:
-        holes.append(
-            f"{missed} lines are in the journal and not in the file (journald: Forwarding to syslog missed them); "
-            "abuse_triage_log_source: journal reads them"
-        )
-    return holes
-
-
-#: What rsyslog says of lines that it dropped does not go to the mail log; so much of the end of its own log is looked at.
-SYSLOG = "/var/log/syslog"
-_SYSLOG_TAIL = 4 << 20
-
-
-def dropped_by_rsyslog(path: str = SYSLOG) -> list[str]:
-    """Return rsyslog's own lines of rate limiting, out of the log that it writes of itself."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - _SYSLOG_TAIL))
-            lines = file.read(_SYSLOG_TAIL).decode("utf-8", "replace").splitlines()
-    except OSError:
-        return []
-    return [line for line in lines if " rsyslogd" in line[:200] and "rate-limiting" in line][-100:]
 
 
 _JOURNAL_ADVICE = "the connecting user needs become, or membership of the group systemd-journal"

@@ -81,9 +81,6 @@ LOG = stamped(story())
 def utc(monkeypatch):
     monkeypatch.setenv("TZ", "UTC")
     monkeypatch.setattr(mail_log_info, "load_state", lambda name: {})
-    # What this machine's own journal and syslog say is nothing of these logs.
-    monkeypatch.setattr(sources, "not_handed_on", lambda since: [])
-    monkeypatch.setattr(sources, "dropped_by_rsyslog", list)
 
 
 def ask(folder: Path, now: float = NOW, check_mode: bool = False, **fields: t.Any) -> tuple[dict, str | None]:
@@ -516,59 +513,3 @@ def test_mail_from_here_that_never_gets_an_owner_keeps_no_place():
         assert log.waiting == 1
         log.feed_lines(stamped([(NOW - 60, end)]).decode().splitlines())
         assert log.waiting == 0, end
-
-
-@pytest.mark.parametrize(
-    ("controller", "skew", "words"), [(NOW + 61, -61, "61 s behind"), (NOW - 61.26, 61.3, "61.3 s ahead of"), (NOW + 60, -60, None)]
-)
-def test_a_clock_that_differs_from_the_controllers_is_a_gap(tmp_path, controller, skew, words):
-    whole(tmp_path)
-    result, _ = ask(tmp_path, controller_time=controller)
-    assert result["clock_skew"] == skew
-    assert result["gaps"] == [] if words is None else words in result["gaps"][0]
-
-
-def configured(folder: Path, monkeypatch, postfix: str, dovecot: str) -> None:
-    for name, value in (("postconf", postfix), ("doveconf", dovecot)):
-        program = folder / f"bin/{name}"
-        program.parent.mkdir(parents=True, exist_ok=True)
-        program.write_text(f"#!/bin/sh\nprintf '%s\\n' {value}\n", encoding="utf-8")
-        program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder / 'bin'}:{os.environ['PATH']}")
-
-
-DOVECOT = "Nov 24 05:30:00 imap-login: Info: Login: user=<reader@alpha.test>, method=PLAIN, rip=192.0.2.7, lip=x\n" + (
-    "Nov 24 05:30:01 auth: Error: auth(reader@alpha.test,192.0.2.8,sasl:plain)<x>: users: Password mismatch\n"
-)
-
-
-@pytest.mark.parametrize("kind", ["file", "journal"])
-def test_the_files_that_daemons_write_themselves_are_found(tmp_path, monkeypatch, kind):
-    expected = whole(tmp_path / "whole")["accounts"]
-    (tmp_path / "dovecot.log").write_text(DOVECOT, encoding="utf-8")
-    (tmp_path / "postfix.log").write_bytes(LOG)
-    for name in ("dovecot.log", "postfix.log"):
-        os.utime(tmp_path / name, (NOW, NOW))
-    if kind == "journal":
-        journal(tmp_path, monkeypatch, holds=True)
-    configured(tmp_path, monkeypatch, str(tmp_path / "postfix.log") if kind == "file" else "''", f"syslog {tmp_path}/dovecot.log")
-    for _ in range(2):
-        result, _ = ask(tmp_path, source="auto", paths=[str(tmp_path / "nothing.log")])
-        accounts = told(result)["accounts"]
-        assert (result["source"]["kind"], accounts.pop("reader@alpha.test")["failed_logins"]) == (kind, 1)
-        assert accounts == expected
-
-
-def test_rsyslogs_words_in_its_own_log_are_gaps_of_the_mail_log(tmp_path, monkeypatch):
-    monkeypatch.undo()
-    monkeypatch.setattr(mail_log_info, "load_state", lambda name: {})
-    own = tmp_path / "syslog"
-    said = "mx1 rsyslogd: imuxsock[pid: 812, name: qmgr]: begin to drop messages due to rate-limiting"
-    own.write_text(f"2026-11-22T05:00:00+00:00 {said}\n2026-11-24T05:00:00+00:00 {said}\n2026-11-24T05:00:00+00:00 mx1 x: rate-limiting\n")
-    assert len(sources.dropped_by_rsyslog(str(own))) == 2
-    assert sources.dropped_by_rsyslog(str(tmp_path / "none")) == []
-    monkeypatch.setattr(sources, "not_handed_on", lambda since: [])
-    monkeypatch.setattr(sources, "dropped_by_rsyslog", lambda: own.read_text(encoding="utf-8").splitlines()[:2])
-    whole(tmp_path)
-    (gap,) = ask(tmp_path)[0]["gaps"]
-    assert gap.startswith("2026-11-24T05:00:00+00:00 mx1 rsyslogd: imuxsock")

@@ -54,19 +54,3 @@ def test_a_journal_that_cannot_be_read_says_what_right_is_missing(tmp_path, monk
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with pytest.raises(sources.SourceError, match=r"insufficient permissions.*systemd-journal"):
         list(sources.read(sources.choose("journal", [], 0), 0))
-
-
-def test_what_journald_did_not_hand_on_to_the_file_is_a_hole(tmp_path, monkeypatch):
-    said = [
-        "2026-11-24T05:00:00+0000 mx1 systemd-journald[20]: System Journal (/var/log/journal/2349) is 8.0M, max 1.1G, 1.1G free.",
-        "2026-11-24T05:17:40+0000 mx1 systemd-journald[20]: Forwarding to syslog missed 14 messages.",
-        "2026-11-24T05:19:42+0000 mx1 systemd-journald[20]: Forwarding to syslog missed 541 messages.",
-        "2026-11-24T05:19:43+0000 mx1 systemd-journald[20]: Suppressed 383 messages from postfix@-.service",
-    ]
-    program = tmp_path / "journalctl"
-    program.write_text("#!/bin/sh\ncat <<'END'\n" + "\n".join(said) + "\nEND\n", encoding="utf-8")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    suppressed, missed = sources.not_handed_on(0)
-    assert suppressed == "2026-11-24T05:19:43+0000 journald: suppressed 383 messages from postfix@-.service"
-    assert missed.startswith("555 lines are in the journal and not in the file")
