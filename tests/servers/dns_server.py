@@ -38,6 +38,18 @@ class Asked(t.NamedTuple):
     kind: str
 
 
+def _same_port() -> tuple[socket.socket, socket.socket]:
+    """Return a UDP and a TCP socket of one port: what is free for one may be taken for the other."""
+    for _ in range(50):
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        udp.bind(("127.0.0.1", 0))
+        try:
+            return udp, socket.create_server(udp.getsockname())
+        except OSError:
+            udp.close()
+    raise OSError("no port is free for both UDP and TCP")
+
+
 class Server(threading.Thread):
     """answer(question, over) returns what is sent back; workers: how many questions it may work on at once."""
 
@@ -46,10 +58,8 @@ class Server(threading.Thread):
         self.workers = concurrent.futures.ThreadPoolExecutor(workers)
         self.answer = answer
         self.asked: list[Asked] = []
-        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.bind(("127.0.0.1", 0))
+        self.udp, self.tcp = _same_port()
         self.port: int = self.udp.getsockname()[1]
-        self.tcp = socket.create_server(("127.0.0.1", self.port))
         self.closed = False
 
     def __enter__(self) -> Server:
