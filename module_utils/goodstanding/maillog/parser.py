@@ -78,6 +78,8 @@ _LOCAL = [
 ]
 #: Of mail that a content filter put in again: so many lines wait for its owner at once.
 _MAX_WAITING = 5_000
+#: A message waits for 5 days in the queue at most (maximal_queue_lifetime), a client for its own an hour.
+_QUEUED_FOR, _TRANSACTION = 6 * 86400, 3600
 
 Handler = t.Callable[[str, str, str], None]
 
@@ -664,6 +666,10 @@ class MailLog:
 
     # ---- the end
 
+    def _strangers_since(self, message: _Message) -> float:
+        """Return since when a stranger's message may be under way: many clients come and leave without a message. The log's time counts."""
+        return (self.last or self.now) - (_QUEUED_FOR if message.pending else _TRANSACTION)
+
     def finish(self) -> None:
         """Hand everything over to the book."""
         self._flush()
@@ -676,7 +682,7 @@ class MailLog:
         self.book.set_open(
             (queue_id, known.account, known.stranger, known.accepted, known.time, known.pending)
             for queue_id, known in self.open.items()
-            if (known.account or known.stranger) and known.time >= self.since
+            if known.time >= self.since and (known.account or (known.stranger and known.time >= self._strangers_since(known)))
         )
         self.refusals = {}
         self.taken = {}

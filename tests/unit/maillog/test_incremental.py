@@ -34,6 +34,7 @@ def story(minutes: int = 100) -> list[tuple[float, str]]:
         time = NOW - 3 * 3600 + number * 60
         # Short queue IDs that are used again, and two messages under way at once.
         one, two, login = f"{0xA0000000 + number % 7:X}", f"{0xB0000000 + number % 5:X}", f"user{number % 3}@alpha.test"
+        relayed, arrived, notice = f"{0xC0000000 + number % 7:X}", f"{0xD0000000 + number % 5:X}", f"{0xE0000000 + number % 3:X}"
         for second, text in enumerate((
             f"postfix/submission/smtpd[1]: {one}: client=unknown[203.0.113.{number}], sasl_method=PLAIN, sasl_username={login}",
             f"postfix/cleanup[2]: {one}: message-id=<{number}@x>",
@@ -48,6 +49,21 @@ def story(minutes: int = 100) -> list[tuple[float, str]]:
             f"postfix/qmgr[3]: {one}: removed",
             f"postfix/smtp[5]: {two}: to=<z@d.test>, relay=r.test[203.0.113.25]:25, delay=1, dsn=4.0.0, status=deferred (timed out)",
             f"postfix/qmgr[3]: {two}: removed",
+            f"postfix/smtpd[6]: {relayed}: client=unknown[192.0.2.{number}]",
+            f"postfix/smtpd[7]: {arrived}: client=unknown[192.0.2.{number}]",
+            f"postfix/qmgr[3]: {relayed}: from=<s{number % 9}@w.test>, size=77, nrcpt=1 (queue active)",
+            f"postfix/qmgr[3]: {arrived}: from=<s@w.test>, size=78, nrcpt=2 (queue active)",
+            f"postfix/smtp[5]: {relayed}: to=<q@d.test>, relay=r.test[203.0.113.25]:25, delay=1, dsn=2.0.0, status=sent (250 ok)",
+            f"postfix/lmtp[8]: {arrived}: to=<a@alpha.test>, relay=mx1[private/lmtp], delay=1, dsn=2.0.0, status=sent (250 ok)",
+            f"postfix/smtp[5]: {arrived}: to=<f@d.test>, orig_to=<fwd@alpha.test>, relay=r.test[203.0.113.25]:25, delay=1, dsn=5.1.1, "
+            "status=bounced (host r.test[203.0.113.25] said: 550 5.1.1 no such user (in reply to RCPT TO command))",
+            f"postfix/bounce[9]: {arrived}: sender non-delivery notification: {notice}",
+            f"postfix/qmgr[3]: {notice}: from=<>, size=99, nrcpt=1 (queue active)",
+            f"postfix/qmgr[3]: {relayed}: removed",
+            f"postfix/qmgr[3]: {arrived}: removed",
+            f"postfix/smtp[5]: {notice}: to=<s@w.test>, relay=r.test[203.0.113.25]:25, delay=1, dsn=5.1.1, status=bounced (host "
+            "r.test[203.0.113.25] said: 550 5.1.1 no such user (in reply to RCPT TO command))",
+            f"postfix/qmgr[3]: {notice}: removed",
             f"dovecot: imap-login: Logged in: user=<{login}>, method=PLAIN, rip=203.0.113.{number}, lip=198.51.100.12, TLS, session=<x>",
             f"dovecot: imap-login: Login aborted: Connection closed (auth failed, 1 attempts in 2 secs) (auth_failed): user=<{login}>, "
             "method=PLAIN, rip=192.0.2.9, lip=198.51.100.12, session=<y>",
@@ -128,6 +144,10 @@ def test_the_whole_is_counted_right(tmp_path):
         assert (account["clients_at_least"], account["failed_clients"]) == (account["messages"], ["192.0.2.9"])
     local = result["accounts"]["uid:33"]
     assert (local["messages"], local["deferred"], local["clients"]) == (100, 100, [])
+    without = {name: result["accounts"][name] for name in ("relay:internet", "forward:fwd@alpha.test", "backscatter:")}
+    assert {name: (row["messages"], row["recipients"], row["sent"], row["unknown_recipients"]) for name, row in without.items()} == {
+        "relay:internet": (100, 100, 100, 0), "forward:fwd@alpha.test": (100, 200, 0, 100), "backscatter:": (100, 100, 0, 100),
+    }  # fmt: skip
     assert [(row["code"], row["count"], row["domains"], row["accepted"]) for row in result["refusals"]] == [
         ("S3150", 100, ["e.test"], None)
     ]
@@ -217,7 +237,7 @@ def test_check_mode_reads_the_memory_and_leaves_it_alone(tmp_path):
     with (tmp_path / "mail.log").open("ab") as file:
         file.write(stamped(story(3)))
     result, _ = ask(tmp_path, check_mode=True)
-    assert result["lines"] == 39
+    assert result["lines"] == 78
     assert (state.read_bytes(), state.stat().st_mtime_ns, sorted(path.name for path in state.parent.iterdir())) == before
     assert ask(tmp_path)[0]["lines"] == 39
     shutil.rmtree(tmp_path / "state")
@@ -384,7 +404,7 @@ cat {folder}/journal; echo '{said}' >&2; echo '-- cursor: s=1;i=2'
 def test_the_journal_goes_on_at_its_cursor(tmp_path, monkeypatch):
     expected = whole(tmp_path / "file")
     journal(tmp_path, monkeypatch, holds=True)
-    for lines in (1300, 0):
+    for lines in (2600, 0):
         result, _ = ask(tmp_path, source="journal")
         assert (result["lines"], told(result)) == (lines, expected)
 
