@@ -666,10 +666,6 @@ class MailLog:
 
     # ---- the end
 
-    def _strangers_since(self, message: _Message) -> float:
-        """Return since when a stranger's message may be under way: many clients come and leave without a message. The log's time counts."""
-        return (self.last or self.now) - (_QUEUED_FOR if message.pending else _TRANSACTION)
-
     def finish(self) -> None:
         """Hand everything over to the book."""
         self._flush()
@@ -679,10 +675,13 @@ class MailLog:
             self.book.set_refused(key, self.again.get(key), self.refusing[key])
         self.touched = set()
         self.book.set_taken(self.taken)
+        # Many clients come and leave without a message. It is the log's time that counts: nothing new says nothing of them.
+        last = self.last or max(self.book.meta("span", [0.0]))
         self.book.set_open(
             (queue_id, known.account, known.stranger, known.accepted, known.time, known.pending)
             for queue_id, known in self.open.items()
-            if known.time >= self.since and (known.account or (known.stranger and known.time >= self._strangers_since(known)))
+            if known.time >= self.since
+            and (known.account or (known.stranger and known.time >= last - (_QUEUED_FOR if known.pending else _TRANSACTION)))
         )
         self.refusals = {}
         self.taken = {}
