@@ -239,7 +239,7 @@ def test_check_mode_reads_the_memory_and_leaves_it_alone(tmp_path):
     result, _ = ask(tmp_path, check_mode=True)
     assert result["lines"] == 78
     assert (state.read_bytes(), state.stat().st_mtime_ns, sorted(path.name for path in state.parent.iterdir())) == before
-    assert ask(tmp_path)[0]["lines"] == 39
+    assert ask(tmp_path)[0]["lines"] == 78
     shutil.rmtree(tmp_path / "state")
     result, _ = ask(tmp_path, check_mode=True)
     assert not (tmp_path / "state").exists()
