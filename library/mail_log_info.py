@@ -140,7 +140,8 @@ complete:
 gaps:
   description: >-
     What is missing. Of a log in files also what rsyslogd and journald say of lines that they dropped (rate limits) in the journal and in
-    the last 32 MiB of C(/var/log/syslog) or C(/var/log/messages) and the rotation before it, since it does not stand in the mail log.
+    the last 32 MiB of C(/var/log/syslog) or C(/var/log/messages) and the rotation before it, since it does not stand in the mail log; and
+    lines that journald could not hand on to rsyslogd, which the file lacks and the journal has.
   type: list
   elements: str
   returned: success
@@ -286,9 +287,12 @@ def count(params: dict[str, t.Any], now: float, book: Book) -> dict[str, t.Any]:
     for base in dict.fromkeys(map(sources.base_of, source.paths)):
         for hole in sources.missing(base, begin):
             log.gap_now(hole)
-    # In the journal they stand among its lines.
-    for moment, words in dropped.drops(horizon, now + 300, log.clock) if source.kind == "file" else ():
-        log.gap(words, moment)
+    if source.kind == "file":  # in the journal they stand among its lines
+        for moment, words in dropped.drops(horizon, now + 300, log.clock):
+            log.gap(words, moment)
+        lacking = dropped.not_handed_on(begin)
+        if lacking:
+            log.gap_now(lacking)
     skew, complaint = clock_skew(params, now)
     if complaint:
         log.gap_now(complaint)

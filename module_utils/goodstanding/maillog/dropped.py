@@ -30,7 +30,7 @@ JOURNALCTL = "journalctl"
 _RSYSLOGD = re.compile(r"(?:begin to drop messages|messages lost|lost \d{1,10} messages).{0,100}due to rate-limiting")
 _JOURNALD = re.compile(r"Suppressed \d{1,10} messages from (\S{1,200})")
 # journald-syslog.c: rsyslogd, which writes the file, was too slow. The journal has these lines.
-_MISSED = "Forwarding to syslog missed "
+_MISSED = re.compile(r"Forwarding to syslog missed (\d{1,9}) messages")
 # A unit that is a service of another kind says nothing of mail.
 _MAIL_UNIT = re.compile(
     r"mail|postfix|dovecot|exim|rspamd|dkim|amavis|smtp|imap|mta|syslog|docker|podman|container|lxc|nspawn", re.IGNORECASE
@@ -48,7 +48,7 @@ def is_drop(message: str) -> bool:
     found = _JOURNALD.match(message)
     if found:
         return not found[1].endswith(".service") or bool(_MAIL_UNIT.search(found[1]))
-    return message.startswith(_MISSED) or bool(_RSYSLOGD.search(message))
+    return bool(_RSYSLOGD.search(message))
 
 
 def told(raw: str) -> str:
@@ -67,6 +67,17 @@ def drops(since: float, until: float, clock: Clock) -> list[tuple[float, str]]:
             if time is not None and since <= time <= until:
                 found.append((time, told(raw)))
     return found
+
+
+def not_handed_on(since: float) -> str | None:
+    """Return how many lines since then are in the journal and not in the files that rsyslogd writes, or None where there are none."""
+    counts = [int(found[1]) for found in map(_MISSED.search, _journal(since)) if found]
+    if not counts:
+        return None
+    return (
+        f"{sum(counts)} lines are in the journal and not in the file (journald: Forwarding to syslog missed them): "
+        "abuse_triage_log_source: journal reads them"
+    )
 
 
 def _tail(path: str) -> t.Iterator[str]:

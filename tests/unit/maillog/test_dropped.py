@@ -24,7 +24,6 @@ DROPS = [
     "rsyslogd: imjournal: 456 messages lost due to rate-limiting (20000 allowed within 600 seconds)",
     "rsyslogd: imuxsock[pid 12]: 5 messages lost due to rate-limiting [v8.2302.0]",
     "systemd-journald[245]: Suppressed 3243 messages from postfix@-.service",
-    "systemd-journald[245]: Forwarding to syslog missed 541 messages.",
     "systemd-journald[245]: Suppressed 3243 messages from system.slice/docker-abc.scope",
 ]
 NO_DROPS = [
@@ -90,6 +89,18 @@ def test_in_the_journal(host, monkeypatch):
     (host / "journalctl").chmod(0o755)
     monkeypatch.setattr(dropped, "JOURNALCTL", str(host / "journalctl"))
     assert ask(host)["gaps"] == [f"mx1 {DROPS[6]}"]
+
+
+def test_lines_that_rsyslogd_was_too_slow_for_are_in_the_journal_alone(host, monkeypatch):
+    said = [f"{STAMP}systemd-journald[20]: Forwarding to syslog missed {number} messages." for number in (14, 541)]
+    (host / "journalctl").write_text("#!/bin/sh\n" + "".join(f"echo '{line}'\n" for line in said))
+    (host / "journalctl").chmod(0o755)
+    monkeypatch.setattr(dropped, "JOURNALCTL", str(host / "journalctl"))
+    (gap,) = ask(host)["gaps"]
+    assert gap.startswith("555 lines are in the journal and not in the file")
+    log = MailLog(NOW, NOW - 86400)
+    log.feed(said[0])
+    assert log.result()["complete"] is True, "who reads the journal misses nothing"
 
 
 def test_only_the_end_of_a_large_log_is_read(tmp_path, monkeypatch):
