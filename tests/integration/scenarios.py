@@ -171,7 +171,7 @@ class Scenarios:
 
         relay = [acts.add("relay", "someone@dest1.world.test", RELAYED, "mx1", 10, 4) for _ in range(60)]
         text, evenly = "a stranger's address stands in mynetworks", spread(relay, NOW - HOUR, NOW - 60)
-        says = f"mx1 relayed for strangers on the internet (an open relay): it sent {size(relay)} recipients in 58 min"
+        says = f"that did not log in (an open relay, unless it is a gateway): it sent {size(relay)} recipients in 58 min"
         tell("open relay", text, "relay:internet@mx1", "compromised", evenly, says=says)
 
     def ordinary(self) -> None:

@@ -25,6 +25,8 @@ MAX_NOTES = 20
 NOTABLE = {"recipients": 20, "unknown_recipients": 3, "reputation_refusals": 3, "failed_logins": 5, "clients_at_least": 4}
 NOTABLE_WEEK = 50
 MAX_HISTORIES = 1000
+#: Of the others so many addresses of before the window.
+MAX_KNOWN = 20
 #: What the history says of each hour, in this order.
 HOUR = ("hour", "recipients", "unknown_recipients", "answered", "first", "last")
 _SCHEMA = f"""
@@ -237,7 +239,7 @@ class Book:
         query += f"HAVING sum(logins) = 0 OR {' + '.join(f'sum({name})' for name in NUMBERS if name != 'logins')} > 0"
         for name, *numbers, first, last, peak in self.db.execute(query, (hour,)):
             found[name] = {**dict(zip(NUMBERS, numbers)), "first": first, "last": last, "peak_hour_recipients": peak}
-            found[name].update({kind: [] for kind in KINDS}, evidence=[], history=None)
+            found[name].update({kind: [] for kind in KINDS}, evidence=[], known_clients=[], history=None)
         for name, kind, value in self.db.execute(
             "SELECT account, kind, value FROM marks WHERE last >= ? ORDER BY account, kind, value", (hour,)
         ):
@@ -255,6 +257,12 @@ class Book:
             account["evidence"] = account["evidence"][:MAX_EVIDENCE]
         for name in self._notable(found, now):
             found[name]["history"] = self.history(name)
+        for name, value in self.db.execute(
+            "SELECT account, value FROM marks WHERE first < ? AND kind IN ('clients', 'login_clients') ORDER BY account, last DESC", (hour,)
+        ):
+            known = found[name]["known_clients"] if name in found and not found[name]["history"] else None
+            if known is not None and len(known) < MAX_KNOWN and value not in known:
+                known.append(value)
         return found
 
     def _notable(self, accounts: dict[str, dict[str, t.Any]], now: float) -> list[str]:
@@ -277,7 +285,11 @@ class Book:
             "AND recipients + sent + bounced > 0 ORDER BY hour",
             (account,),
         ).fetchall()
-        (seen,) = self.db.execute("SELECT min(coalesce(first, 3600 * hour)) FROM hours WHERE account = ?", (account,)).fetchone()
+        # Whom strangers only guessed at was not there yet.
+        (seen,) = self.db.execute(
+            "SELECT min(coalesce(first, 3600 * hour)) FROM hours WHERE account = ? AND logins + messages + sent + bounced + deferred > 0",
+            (account,),
+        ).fetchone()
         days: dict[str, dict[str, list[int]]] = {kind: {} for kind in KINDS}
         for kind, value, last, bits in self.db.execute("SELECT kind, value, last, days FROM marks WHERE account = ?", (account,)):
             newest = last // 24

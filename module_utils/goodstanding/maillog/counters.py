@@ -37,12 +37,13 @@ class Account:
     (kind, value) the hours of the first and last time it was seen and its days (day_bit); lines: per kind and day (its first hour) some
     lines of evidence."""
 
-    __slots__ = ("hours", "kinds", "last_hour", "last_row", "lines", "values")
+    __slots__ = ("full", "hours", "kinds", "last_hour", "last_row", "lines", "values")
 
     def __init__(self) -> None:
         self.hours: dict[int, list[float]] = {}
         self.values: dict[tuple[str, str], list[int]] = {}
         self.kinds: dict[str, int] = {}
+        self.full: dict[str, int] = {}
         self.lines: dict[tuple[str, int], list[str]] = {}
         self.last_hour = -1
         self.last_row: list[float] = []
@@ -67,17 +68,30 @@ class Account:
         return row
 
     def value(self, kind: str, value: str, time: float) -> None:
-        """Note a value, at most so many of a kind between two visits to the book."""
+        """Note a value; where there are too many, those that were not seen for a day make room."""
         hour = int(time // 3600)
         key = (kind, value)
         known = self.values.get(key)
         if known is None:
-            if self.kinds.setdefault(kind, 0) < KINDS[kind]:
+            if self.kinds.setdefault(kind, 0) < KINDS[kind] or self._make_room(kind, hour):
                 self.kinds[kind] += 1
                 self.values[key] = [hour, hour, day_bit(hour)]
         elif hour != known[1]:
             known[0], known[1] = min(hour, known[0]), max(hour, known[1])
             known[2] |= day_bit(hour)
+
+    def _make_room(self, kind: str, hour: int) -> bool:
+        """Forget values of a kind that were not seen for a day; tried once an hour, since a botnet's are all of this one."""
+        if self.full.get(kind) == hour:
+            return False
+        self.full[kind] = hour
+        old = [key for key, (_, last, _) in self.values.items() if key[0] == kind and last < hour - 24]
+        # Those that an account uses day by day go last.
+        gone = [key for key in old if not self.values[key][2] & self.values[key][2] - 1] or old
+        for key in gone:
+            del self.values[key]
+        self.kinds[kind] -= len(gone)
+        return bool(gone)
 
     def wants(self, kind: str, time: float) -> bool:
         """Whether a line of evidence of this kind is still wanted for the day."""

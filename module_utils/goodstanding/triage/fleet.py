@@ -43,8 +43,8 @@ class Hour:
 
 class Account:
     """An account on all hosts. sums: counters of the window; values: of each of KINDS those of the window; at_least: how many at least;
-    hours: its past and its window; days: per kind and value the days of the epoch on which it was seen; seen: since when it is known;
-    since: since when the logs of all its hosts are."""
+    hours: its past and its window; known_clients: addresses from before the window, of hosts that tell no more; days: per kind and value
+    the days of the epoch on which it was seen; seen: since when it is known; since: since when the logs of all its hosts are."""
 
     def __init__(self, name: str, kind: str) -> None:
         self.name, self.kind = name, kind
@@ -53,6 +53,7 @@ class Account:
         self.at_least = dict.fromkeys(KINDS, 0)
         self.hours: dict[int, Hour] = {}
         self.days: dict[str, dict[str, set[int]]] = {kind: {} for kind in KINDS}
+        self.known_clients: set[str] = set()
         self.seen: float | None = None
         self.since: float | None = 0.0
         self.span: tuple[float, float] | None = None
@@ -75,7 +76,9 @@ class Normal(t.NamedTuple):
 
 
 def kind_of(name: str) -> str:
-    """Return what an account is: a login, a local uid, or mail that no login sent (relay, forward, backscatter)."""
+    """Return what an account is: a login, a uid, what no login sent (relay, forward, backscatter), or names too many to count (others)."""
+    if name == "(others)":
+        return "others"
     head, colon, _ = name.partition(":")
     return head if colon and head in KINDS_WITHOUT_LOGIN else "login"
 
@@ -106,6 +109,7 @@ def _add(account: Account, host: str, counters: dict[str, t.Any]) -> None:
         first, last = account.span or (counters["first"], counters["last"])
         account.span = (min(first, counters["first"]), max(last, counters["last"]))
     account.evidence += [{"host": host, "kind": row["kind"], "line": row["line"]} for row in counters.get("evidence", [])]
+    account.known_clients.update(counters.get("known_clients") or [])
     history = counters.get("history")
     if not history:
         return

@@ -40,12 +40,12 @@ THRESHOLDS: dict[str, float] = {
 
 #: Families in the order in which a sentence tells them.
 FAMILIES = ("volume", "recipients", "spread", "credentials", "senders", "first", "hours", "reputation", "complaints")
-#: What one cause shows in two ways is one: a journey changes the networks and the hours, the first mail ever is much mail.
-SAME_CAUSE = {"hours": "spread", "first": "volume"}
+#: What one cause shows in two ways is one: a journey changes networks, addresses and hours, and the first mail ever is much mail.
+SAME_CAUSE = {"hours": {"spread", "credentials"}, "first": {"volume"}}
 #: However many unknown recipients were usual, so many are not: who looks late must not take the break-in for its normal.
 _MOST_USUAL_SHARE = 0.15
 #: So many values a host keeps at most (maillog/counters.py): at that number there may be more.
-LIMITS = {"clients": 500, "failed_clients": 100}
+LIMITS = {"clients": 500, "failed_clients": 100, "senders": 300}
 
 Signal = dict[str, t.Any]
 
@@ -62,6 +62,11 @@ class Case(t.NamedTuple):
     country: t.Callable[[str], str | None] | None
     complaints: int
     refused: int
+
+    def remembered(self, kind: str) -> tuple[float, float]:
+        """Return the past that a host remembers of a kind of values: where there are too many to keep, that of the last days."""
+        full = len(self.account.days[kind]) >= LIMITS[kind]
+        return (0.0, self.window[0]) if full or self.past is None else self.past
 
 
 def signals_of(case: Case) -> list[Signal]:
@@ -121,7 +126,7 @@ def recipients(case: Case) -> Signal | None:
         threshold, span = limits["unknown_recipients_per_week"], " in 7 days"
         if unknown < threshold or unknown < share_limit * answered:
             return None
-    text = f"{100 * unknown / answered:.0f} % unknown users{span}" + (f" (its normal: {100 * usual:.0f} %)" if usual else "")
+    text = f"{100 * unknown / max(answered, 1):.0f} % unknown users{span}" + (f" (its normal: {100 * usual:.0f} %)" if usual else "")
     return _signal("recipients", 2, unknown, usual, threshold, text, account.lines("unknown"))
 
 
@@ -165,11 +170,13 @@ def _countries(case: Case) -> set[str]:
 def credentials(case: Case) -> Signal | None:
     """Wrong passwords from many strange addresses, and mail from an address the account had not used before."""
     account, limits, begin = case.account, case.limits, case.window[0]
-    known = fleet.before(account, "clients", begin) | fleet.before(account, "login_clients", begin)
-    strange = account.values["failed_clients"] - known
-    usual = fleet.of_values(account, "failed_clients", case.past) if case.past else Normal(0, 0)
+    addresses = fleet.before(account, "clients", begin) | fleet.before(account, "login_clients", begin) | account.known_clients
+    # Who gets another address each day is in the same network still.
+    known = {fleet.network(address) for address in addresses}
+    strange = {address for address in account.values["failed_clients"] if fleet.network(address) not in known}
+    usual = fleet.of_values(account, "failed_clients", case.remembered("failed_clients")) if case.past else Normal(0, 0)
     failed, many = account.sums["failed_logins"], max(limits["failed_login_clients"], _limit(case, usual) + 1)
-    new = account.values["clients"] - known
+    new = {fleet.network(address) for address in account.values["clients"]} - known
     unheard = (
         len(strange) if account.at_least["failed_clients"] == len(account.values["failed_clients"]) else account.at_least["failed_clients"]
     )
@@ -183,7 +190,7 @@ def senders(case: Case) -> Signal | None:
     """Envelope senders that are not its own, and that it never used before."""
     account, limits = case.account, case.limits
     known = fleet.before(account, "senders", case.window[0]) | {account.name}
-    usual = fleet.of_values(account, "senders", case.past) if case.past else Normal(0, 0)
+    usual = fleet.of_values(account, "senders", case.remembered("senders")) if case.past else Normal(0, 0)
     foreign = {sender for sender in account.values["senders"] - known if sender.partition("@")[0] != account.name}
     threshold = max(limits["foreign_senders"], _limit(case, usual))
     if len(foreign) <= threshold:

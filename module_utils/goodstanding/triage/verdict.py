@@ -43,7 +43,7 @@ def judge(
     accounts, merged = [], fleet.merge(logs)
     refused = sum(account.sums["reputation_refusals"] for account in merged.values())
     for account in merged.values():
-        if account.kind in ("forward", "backscatter"):
+        if account.kind in ("forward", "backscatter", "others"):
             continue
         past = fleet.baseline(account, span[0], limits["baseline_days"])
         case = Case(account, limits, span, past, country, (complaints or {}).get(account.name, 0), refused)
@@ -62,8 +62,10 @@ def judge(
 
 def verdict_of(signals: list[Signal]) -> str | None:
     """Return compromised, suspect or None."""
-    causes = {SAME_CAUSE.get(signal["family"], signal["family"]) for signal in signals}
-    if len(causes) > 1 and any(signal["weight"] > 1 for signal in signals):
+    families = {signal["family"] for signal in signals}
+    if len([family for family in families if not families & SAME_CAUSE.get(family, set())]) > 1 and any(
+        signal["weight"] > 1 for signal in signals
+    ):
         return "compromised"
     # Mail of a listed server is refused whoever sends it, and of a new account nobody knows how much is much.
     alone = [signal for signal in signals if signal["family"] != "reputation" and (signal["family"], signal["normal"]) != ("volume", None)]
@@ -92,10 +94,8 @@ def _name(account: Account) -> str:
     if account.kind == "uid":
         return f"The local user {name[4:]} of {host}"
     if account.kind == "relay":
-        whom = (
-            "strangers on the internet (an open relay)" if name == "relay:internet" else f"{name[6:]}, which needs no login (mynetworks),"
-        )
-        return f"{host} relayed for {whom}: it"
+        whom = "clients on the internet that did not log in (an open relay, unless it is a gateway)"
+        return f"{host} relayed for {whom if name == 'relay:internet' else f'{name[6:]}, which needs no login (mynetworks)'}: it"
     return account.name
 
 
