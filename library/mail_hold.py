@@ -14,7 +14,7 @@ description:
     hold that ended by time is not begun anew as long as the account goes on to be named.
   - Where more waits than the limits allow, further mail is deferred, so that the owner's program keeps it.
   - The map of the lock is used, so the lock's plumbing (M(mail_lock_plumbing)) must be in place.
-  - Mail of the account that an administrator put on hold by hand is released too.
+  - Mail of the account that was on hold before the hold began stays there.
 version_added: 0.1.0
 author:
   - Good Standing developers (@goodstanding)
@@ -36,6 +36,14 @@ options:
     description: How much of an account's mail is held before more is deferred, in megabytes (10^6 octets).
     type: int
     default: 100
+  keep:
+    description: Do not end the hold of an account that is not named, before its time; for a run that knows less than the one before.
+    type: bool
+    default: false
+  notify:
+    description: Write to the owners of accounts whose hold begins; of a fleet one host is enough.
+    type: bool
+    default: true
   never:
     description: Accounts that are never held.
     type: list
@@ -91,6 +99,8 @@ def main() -> None:
             "hours": {"type": "float", "default": 12},
             "max_messages": {"type": "int", "default": 1000},
             "max_megabytes": {"type": "int", "default": 100},
+            "keep": {"type": "bool", "default": False},
+            "notify": {"type": "bool", "default": True},
             "never": {"type": "list", "elements": "str", "default": []},
             "incident": {"type": "str", "default": "manual"},
         },
@@ -105,7 +115,8 @@ def main() -> None:
         if not accounts and not load_state(HOLDS):
             module.exit_json(changed=False, diff=[], holds={})  # most runs on most hosts: nothing is even locked
         with alone(module.check_mode):
-            result = reconcile(runner(module), accounts, limits, p["incident"], module.check_mode, time.time())
+            now, check_mode = time.time(), module.check_mode
+            result = reconcile(runner(module), accounts, limits, p["incident"], check_mode, now, p["keep"], p["notify"])
     except (HostError, OSError) as exc:
         module.fail_json(msg=str(exc))
     module.exit_json(**result)

@@ -32,15 +32,23 @@ class Limits(t.NamedTuple):
     octets: int
 
 
-def reconcile(run: Run, suspects: list[str], limits: Limits, incident: str, check_mode: bool, now: float) -> dict[str, t.Any]:
-    """Hold the mail of these accounts and of no others; return changed, diff and per account what became of it."""
+def reconcile(
+    run: Run, suspects: list[str], limits: Limits, incident: str, check_mode: bool, now: float, keep: bool = False, notify: bool = True
+) -> dict[str, t.Any]:
+    """Hold the mail of these accounts and of no others; return changed, diff and per account what became of it.
+
+    keep: holds of accounts that are not named go on until their time is over; notify: write to the owners from this host."""
     before: dict[str, Hold] = load_state(HOLDS)
+    if keep:
+        suspects = sorted({*suspects, *before})
     locked = set(load_state("locks.json"))
     holds, ended = decide(before, [name for name in suspects if name not in locked], limits, incident, now)
     directory = must(run, ["postconf", "-h", "queue_directory"], "Postfix's queue directory is not known").strip()
     waiting: dict[str, list[int]] = {}
-    for row in messages_of([*holds, *ended], directory).values():
-        if row["queue"] == "hold":
+    for queue_id, row in messages_of([*holds, *ended], directory).items():
+        if row["queue"] == "hold" and row["account"] in holds and row["account"] not in before:
+            holds[row["account"]].setdefault("others", []).append(queue_id)  # on hold for another reason, and stays there
+        elif row["queue"] == "hold" and queue_id not in (before.get(row["account"]) or {}).get("others", []):
             count = waiting.setdefault(row["account"], [0, 0])
             count[0] += 1
             count[1] += int(row["size"])
@@ -57,9 +65,13 @@ def reconcile(run: Run, suspects: list[str], limits: Limits, incident: str, chec
         if hold["state"] != "released" and not entries.get(name, "").startswith("REJECT"):
             entries[name] = (_DEFER if hold["state"] == "deferring" else _HOLD).format(hold["incident"])
     changed = changes([File(plumbing.MAP_SOURCE, postfix_conf.write_map(entries))])
-    to_release = sorted(name for name in [*ended, *holds] if name not in locked and _is_over(name, holds) and waiting.get(name))
+    # Once: who puts it on hold again by hand later means it.
+    to_release = [name for name in [*ended, *holds] if name not in locked and _is_over(name, holds) and waiting.get(name)]
+    to_release = sorted(name for name in to_release if before.get(name, {}).get("state") != "released")
     if not check_mode:
         _carry_out(run, before, holds, [file for file, _ in changed], to_release, incident)
+        for name in sorted(name for name in holds if name not in before) if notify else ():
+            _tell(run, name, holds[name])
     return {"changed": bool(changed or to_release), "diff": diff(changed), "holds": {name: dict(hold) for name, hold in holds.items()}}
 
 
@@ -85,13 +97,12 @@ def _carry_out(run: Run, before: dict[str, Hold], holds: dict[str, Hold], files:
         # postmap changes the map in place: one that is renamed in is not seen by an open session.
         must(run, ["postmap", postfix_conf.MAP], "the map of held accounts cannot be made")
     if to_release:
-        queue.apply(run, to_release, "released", incident, False)
+        others = {queue_id for name in to_release for queue_id in before[name].get("others", [])}
+        queue.apply(run, to_release, "released", incident, False, others)
     begun = sorted(name for name in holds if name not in before)
     if files or to_release or holds != before:
         save_state(HOLDS, holds)
         journal(step="hold", accounts=sorted(holds), begun=begun, released=to_release, incident=incident)
-    for name in begun:
-        _tell(run, name, holds[name])
 
 
 def _tell(run: Run, account: str, hold: Hold) -> None:

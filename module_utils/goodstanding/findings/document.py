@@ -109,10 +109,10 @@ def to_lock(document: Document, never: list[str], most: int) -> tuple[list[str],
 
 
 def to_hold(document: Document, never: list[str]) -> list[str]:
-    """Return the logins whose mail is to be held until somebody looked: the suspects."""
+    """Return the logins whose mail is to be held until somebody looked: suspects, and the compromised as long as they are not locked."""
     protected = {name.strip().lower() for name in never}
-    names = [row["account"] for row in document["accounts"] if row["verdict"] == "suspect" and kind_of(row["account"]) == "login"]
-    return [name for name in names if name not in protected]
+    names = [row["account"] for row in document["accounts"] if row["verdict"] in ("suspect", "compromised")]
+    return [name for name in names if kind_of(name) == "login" and name not in protected]
 
 
 def hold(document: Document, results: dict[str, t.Any], now: float) -> Document:
@@ -120,10 +120,10 @@ def hold(document: Document, results: dict[str, t.Any], now: float) -> Document:
     document = copy.deepcopy(document)
     rows = {row["account"]: row for row in document["accounts"]}
     for host, result in sorted(results.items()):
-        if result.get("failed") and to_hold(document, []):
+        if result.get("failed") and any(row["verdict"] == "suspect" for row in document["accounts"]):
             _act(document, now, host, None, "hold", "failed", _fault(result))
         for name, held in sorted((result.get("holds") or {}).items()):
-            if name not in rows:
+            if name not in rows or rows[name]["verdict"] != "suspect":
                 continue
             state = f"would_be_{held['state']}" if document["run"]["check_mode"] else held["state"]
             entry = {"host": host, "state": state, "locked_at": None, "accepted_after_lock": None, "held_messages": held.get("messages", 0)}

@@ -53,6 +53,7 @@ _LIST = re.compile(
     r'(?: from <(?:"(?:[^"\\]|\\.)*"|[^">])*>)? for '
 )
 _FAILED = re.compile(rf"[\w.-]{{1,64}} authenticator failed for (?:H=)?{_HOST[2:]}{_SMALL}(?: U=\S{{1,100}})?: 535 ")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _SET_ID = re.compile(r"\(set_id=(.{1,320})\)\Z")
 _REFUSED = re.compile(
     rf"{_HOST}{_SMALL}(?: U=\S{{1,100}})?(?: X=\S{{1,100}})?(?: CV=\S{{1,20}})?{_SMALL} A=[\w.-]{{1,64}}:(\S{{1,320}}) "
@@ -132,6 +133,9 @@ class Exim:
 
     def _arrived(self, name: str, rest: str, head: str, raw: str) -> bool:
         sender = _ADDRESS.match(rest)
+        if sender:
+            # A certificate's or a client's name may be quoted: nothing in quotes is a field.
+            rest = rest[: sender.end()] + _QUOTED.sub(lambda found: '"' + "_" * (len(found[0]) - 2) + '"', rest[sender.end() :])
         found = _FROM.match(rest, sender.end(1)) if sender else None
         size = _SIZE.search(rest, found.end()) if found else None
         self.log.end(name)

@@ -84,6 +84,7 @@ _QUEUED_FOR, _TRANSACTION = 6 * 86400, 3600
 Handler = t.Callable[[str, str, str], None]
 
 
+_PROXIED = "mail goes through smtpd_proxy_filter (NOQUEUE: client=): whose it is behind the filter cannot be told"
 #: Accounts of what no login sent begin so; somebody who types such a login is no such account.
 _NO_LOGIN = ("uid:", "relay:", "forward:", "backscatter:")
 _BOUNCE = "backscatter:"
@@ -169,8 +170,8 @@ class MailLog:
         self.taken: dict[tuple[str, str], float] = {}
         self.gaps: list[str] = []
         self.touched: set[Key] = set()
-        #: Lines that wait for their owner, and messages that came from this host itself, of which a content filter's may wait for one.
-        self.waiting = self.filtered = 0
+        #: Lines that wait for their owner.
+        self.waiting = 0
         self.shortcuts = Shortcuts(self)
         self.handlers: dict[str, Handler | None] = {}
         self.lines = self.unparsed = self.ahead = 0
@@ -299,13 +300,15 @@ class MailLog:
         """Say of this run alone that something is missing: the next looks for itself."""
         self.gaps.append(text)
 
-    def account(self, name: str) -> Account:
+    def account(self, name: str, typed: bool = False) -> Account:
+        """Return the account of a name. typed: a stranger chose it, who must not leave no place for those that really log in."""
         name = normalise(name)[:320]
         account = self.accounts.get(name)
         if account is None:
             if name not in self.known:
-                if len(self.known) >= MAX_ACCOUNTS:
-                    self.gap(f"more than {MAX_ACCOUNTS} accounts in the log: the later ones were counted together")
+                if len(self.known) >= (MAX_ACCOUNTS if typed else 2 * MAX_ACCOUNTS):
+                    if not typed:
+                        self.gap(f"more than {2 * MAX_ACCOUNTS} accounts in the log: the later ones were counted together")
                     name = "(others)"
                 self.known.add(name)
             account = self.accounts.setdefault(name, Account())
@@ -324,6 +327,8 @@ class MailLog:
         if rest.startswith("client="):
             if _QUEUE_ID.match(queue_id):
                 self._client(queue_id, rest, head, raw)
+            elif ", sasl_username=" in rest and _PROXIED not in self.gaps:
+                self.gap_now(_PROXIED)
         elif rest.startswith("reject: "):
             self._reject(rest, head, raw)
         elif message.startswith("warning: ") and "authentication failed" in message:
@@ -362,7 +367,6 @@ class MailLog:
             self.end(next(iter(self.open)))
         self.end(queue_id)
         self.open[queue_id] = message
-        self.filtered += message.account is None and not message.stranger
 
     def message(self, login: str, time: float) -> _Message:
         return _Message(login, time)
@@ -380,7 +384,6 @@ class MailLog:
     def forget(self, gone: _Message) -> None:
         """A message is under way no more."""
         self.waiting -= len(gone.waiting)
-        self.filtered -= gone.account is None and not gone.stranger
 
     def _qmgr(self, message: str, head: str, raw: str) -> None:
         queue_id, _, rest = message.partition(": ")
@@ -476,7 +479,7 @@ class MailLog:
             name = f"forward:{before[forwarded + 11 : before.find('>', forwarded + 11)]}"
         else:
             name = f"relay:{message.stranger if _is_local(message.stranger) else 'internet'}"
-        account = self.account(name)
+        account = self.account(name, typed=forwarded >= 0)
         message.account = normalise(name)[:320]
         if message.stranger != _BOUNCE:
             account.value("clients", message.stranger, time)
@@ -495,9 +498,16 @@ class MailLog:
         known = self.open.get(queue_id)
         if known is None and ", status=sent (" in rest and not (self.refused_by or self.watch):
             return
+        # The first status= is Postfix's own: what follows it is the remote server's text.
+        status = _STATUS.match(rest, rest.find(", dsn=", rest.find(">, ")))
+        if not status:
+            return
+        before, reply = rest[: status.start()], rest[status.end() :]
+        if known is not None and status[2] == "sent" and _relay(before).startswith(_LOOPBACK) and self._filtered(known, reply):
+            return  # handed to a content filter: what becomes of it there is what counts
         if known is not None and known.stranger and known.account is None:
             if daemon == "smtp":
-                self._stranger(known, rest[: max(rest.rfind(", dsn=", 0, rest.find(", status=")), 0)], head, raw)
+                self._stranger(known, before, head, raw)
             if known.account is None:
                 known = None
         elif known is not None and known.account is None:
@@ -505,33 +515,29 @@ class MailLog:
                 self.waiting += 1
                 known.waiting.append((message, head, raw, daemon))
             known = None
-        # The first status= is Postfix's own: what follows it is the remote server's text.
-        status = _STATUS.match(rest, rest.find(", dsn=", rest.find(">, ")))
-        if not status:
-            return
         if status[2] == "sent":
-            if known is not None:
-                time = self._time(head)
-                if time is not None and known.account is not None:
-                    self.account(known.account).hour(int(time // 3600))[SENT] += 1
-                    if _relay(rest[: status.start()]).startswith(_LOOPBACK):
-                        self._filtered(known, rest[status.end() :])
+            time = self._time(head)
+            if known is not None and time is not None and known.account is not None:
+                self.account(known.account).hour(int(time // 3600))[SENT] += 1
             if daemon == "smtp" and (self.refused_by or self.watch):
-                self._taken(rest[: status.start()], head)
+                self._taken(before, head)
             return
         self._not_sent(known, queue_id, rest, status, head, raw, daemon)
 
-    def _filtered(self, message: _Message, reply: str) -> None:
-        """A content filter put the message in again under another queue ID: what becomes of that is this account's."""
+    def _filtered(self, message: _Message, reply: str) -> bool:
+        """A content filter put the message in again under another queue ID: whose it is, that is too. False where it is another's."""
         found = _QUEUED_AS.search(reply[:1000])
         again = self.open.get(found[1]) if found else None
-        if again is not None and again.account is None:
-            again.account, again.accepted = message.account, True
-            self.filtered -= 1
-            for waiting in again.waiting:
-                self._delivered(*waiting)
+        if again is None or again is message or (message.account is None and not message.stranger):
+            return False
+        if again.account is None and not again.stranger:
+            again.account, again.stranger, again.accepted = message.account, message.stranger, message.accepted
+            again.pending = message.pending
             self.waiting -= len(again.waiting)
-            again.waiting = []
+            waiting, again.waiting = again.waiting, []
+            for line in waiting:
+                self._delivered(*line)
+        return (again.account, again.stranger) == (message.account, message.stranger)
 
     def _not_sent(self, known: _Message | None, queue_id: str, rest: str, status: re.Match[str], head: str, raw: str, daemon: str) -> None:
         time = self._time(head)
@@ -652,7 +658,7 @@ class MailLog:
         # Anyone may type a login that looks like the account of what no login sent.
         if time is None or time < self.forgiven.get(name, 0) or name.startswith(_NO_LOGIN):
             return
-        account = self.account(login)
+        account = self.account(login, typed=True)
         account.row(time)[FAILED_LOGINS] += 1
         if client:
             account.value("failed_clients", client, time)
@@ -680,8 +686,7 @@ class MailLog:
         self.book.set_open(
             (queue_id, known.account, known.stranger, known.accepted, known.time, known.pending)
             for queue_id, known in self.open.items()
-            if known.time >= self.since
-            and (known.account or (known.stranger and known.time >= last - (_QUEUED_FOR if known.pending else _TRANSACTION)))
+            if known.time >= self.since and (known.account or known.time >= last - (_QUEUED_FOR if known.pending else _TRANSACTION))
         )
         self.refusals = {}
         self.taken = {}

@@ -127,7 +127,7 @@ class Shortcuts:
                     continue
                 account = accounts.get(known.account)  # type: ignore[arg-type]
                 start = minutes.get(raw[:16]) or self.minute(raw)
-                if account is None or start is None or (sent and log.filtered):
+                if account is None or start is None or (sent and ("[127." in raw or "[::1]" in raw)):
                     parse(raw)
                     continue
                 row = account.last_row if start // 3600 == account.last_hour else account.hour(start // 3600)
@@ -186,7 +186,8 @@ class Shortcuts:
                 seen = account.values.get(("clients", address)) if account is not None and address is not None else None
                 if (
                     seen is None or account is None or name is None or address is None or start is None or not plain
-                    or raw[begin:place] in open_ or account.wants("client", start) or not _SECONDS.match(raw, 16)
+                    or raw[begin:place] in open_ or raw.startswith("NOQUEUE", begin) or not _SECONDS.match(raw, 16)
+                    or account.wants("client", start)
                 ):  # fmt: skip
                     parse(raw)
                     self.remember(raw, place)

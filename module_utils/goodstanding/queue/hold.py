@@ -14,8 +14,8 @@ from .envelope import messages_of
 MAX_PASSES = 10
 
 
-def apply(run: Run, accounts: list[str], state: str, incident: str, check_mode: bool) -> dict[str, t.Any]:
-    """Bring the accounts' queued mail into a state (held, released or listed); return counts per account."""
+def apply(run: Run, accounts: list[str], state: str, incident: str, check_mode: bool, but: t.Container[str] = ()) -> dict[str, t.Any]:
+    """Bring the accounts' queued mail into a state (held, released or listed) but for some queue IDs; return counts per account."""
     directory = must(run, ["postconf", "-h", "queue_directory"], "Postfix's queue directory is not known").strip()
     moved: set[str] = set()
     for _ in range(MAX_PASSES):
@@ -23,7 +23,7 @@ def apply(run: Run, accounts: list[str], state: str, incident: str, check_mode: 
         wrong = [
             queue_id
             for queue_id, row in messages.items()
-            if (state == "held" and row["queue"] != "hold") or (state == "released" and row["queue"] == "hold")
+            if queue_id not in but and ((state == "held" and row["queue"] != "hold") or (state == "released" and row["queue"] == "hold"))
         ]
         wrong = [queue_id for queue_id in wrong if queue_id not in moved or state == "held"]
         if not wrong or check_mode:

@@ -64,8 +64,8 @@ class Host:
     def said(self, program):
         return [(words, data) for words, data in self.commands if words[0] == program]
 
-    def reconcile(self, *suspects, now=NOW, check_mode=False, limits=LIMITS):
-        return hold.reconcile(self.run, list(suspects), limits, "r1", check_mode, now)
+    def reconcile(self, *suspects, now=NOW, check_mode=False, limits=LIMITS, **options):
+        return hold.reconcile(self.run, list(suspects), limits, "r1", check_mode, now, **options)
 
 
 @pytest.fixture
@@ -94,6 +94,30 @@ def test_mail_is_let_go_when_nothing_is_suspected_any_more(host):
     assert host.reconcile()["changed"] is True
     assert (host.queued["AAAAA"]["queue"], A in host.map.read_text()) == ("deferred", False)
     assert host.reconcile() == {"changed": False, "diff": [], "holds": {}}
+
+
+def test_what_was_on_hold_before_stays_there_and_a_hand_that_holds_later_is_not_undone(host):
+    host.queued = {"OLD00": {"account": A, "queue": "hold", "size": 5000}}
+    assert host.reconcile(A)["holds"][A]["state"] == "held", "what is held for another reason is not counted"
+    host.queued["NEW00"] = {"account": A, "queue": "hold", "size": 10}
+    host.reconcile(A, now=NOW + 12 * 3600)
+    assert {name: row["queue"] for name, row in host.queued.items()} == {"OLD00": "hold", "NEW00": "deferred"}
+    host.queued["NEW00"]["queue"] = "hold"
+    assert host.reconcile(A, now=NOW + 13 * 3600)["changed"] is False
+    assert host.queued["NEW00"]["queue"] == "hold"
+
+
+def test_a_run_that_knows_less_ends_no_hold_before_its_time(host):
+    host.reconcile(A)
+    host.queued = {"AAAAA": {"account": A, "queue": "hold", "size": 10}}
+    assert host.reconcile(keep=True, now=NOW + 3600)["holds"][A]["state"] == "held"
+    assert host.queued["AAAAA"]["queue"] == "hold"
+    assert host.reconcile(keep=True, now=NOW + 12 * 3600)["holds"][A]["state"] == "released"
+
+
+def test_one_host_of_a_fleet_writes_to_the_owner(host):
+    host.reconcile(A, notify=False)
+    assert host.said("sendmail") == []
 
 
 @pytest.mark.parametrize("queued", [[10, 10, 10], [1000]])

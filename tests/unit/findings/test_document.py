@@ -256,8 +256,9 @@ SUSPECT = {**ACCOUNT, "account": "eve@alpha.test", "verdict": "suspect"}
 
 def test_a_suspects_mail_is_held_and_somebody_has_to_look():
     document = assessed([ACCOUNT, SUSPECT, {**SUSPECT, "account": "uid:33@mx1"}])
-    assert stages.to_hold(document, []) == ["eve@alpha.test"]
-    assert stages.to_hold(document, ["Eve@alpha.test"]) == []
+    # One that is beyond the brake, or whose lock failed, is not let go for being worse.
+    assert stages.to_hold(document, []) == [USER, "eve@alpha.test"]
+    assert stages.to_hold(document, ["Eve@alpha.test"]) == [USER]
     held = {"state": "held", "since": NOW, "until": NOW + 3600, "messages": 4, "octets": 900, "incident": "r1"}
     results = {"mx1": {"changed": True, "holds": {"eve@alpha.test": held}}, "mx2": {"failed": True, "msg": "down"}}
     done = finished(stages.hold(document, results, NOW))

@@ -5,7 +5,15 @@
 from __future__ import annotations
 
 from goodstanding_src.module_utils.goodstanding.maillog.book import MAX_HISTORIES, Book
-from goodstanding_src.module_utils.goodstanding.maillog.counters import KINDS, MESSAGES, RECIPIENTS, SENT, UNKNOWN_RECIPIENTS, Account
+from goodstanding_src.module_utils.goodstanding.maillog.counters import (
+    FAILED_LOGINS,
+    KINDS,
+    MESSAGES,
+    RECIPIENTS,
+    SENT,
+    UNKNOWN_RECIPIENTS,
+    Account,
+)
 
 DAY = 86400.0
 NOW = 20700 * DAY + 6 * 3600
@@ -76,3 +84,43 @@ def test_a_botnet_does_not_push_out_the_addresses_of_every_day():
         book.add({"a": flood})
     days = history(book)["days"]["clients"]
     assert (len(days), days["192.0.2.9"]) == (KINDS["clients"], [20691, 20692])
+
+
+def test_whom_strangers_only_guessed_at_was_not_there_yet():
+    book = Book(None)
+    guessed = Account()
+    guessed.row(NOW - 20 * DAY)[FAILED_LOGINS] += 1
+    book.add({"new": guessed})
+    assert book.history("new")["seen"] is None
+    book.add({"new": sent((NOW - 3600, 20))})
+    assert book.history("new")["seen"] == NOW - 3600
+
+
+def test_of_a_quiet_account_the_addresses_of_before_are_told():
+    book = Book(None)
+    book.add({"a": sent((NOW - 9 * DAY, 1), (NOW - 60, 1), client="192.0.2.9")})
+    book.add({"a": sent((NOW - 60, 1), client="192.0.2.10")})
+    account = book.accounts(NOW - DAY, NOW)["a"]
+    assert (account["history"], account["known_clients"]) == (None, ["192.0.2.9"])
+
+
+def test_a_first_reading_of_four_weeks_keeps_the_addresses_of_today():
+    account = Account()
+    account.value("clients", "192.0.2.1", NOW - 27 * DAY)
+    for day in range(27, 0, -1):
+        account.value("clients", "192.0.2.1", NOW - day * DAY)
+        for number in range(40):
+            account.value("clients", f"10.{day}.0.{number}", NOW - day * DAY + number)
+    for number in range(200):
+        account.value("clients", f"198.18.0.{number}", NOW - number)
+    kept = {value for _, value in account.values}
+    assert {f"198.18.0.{number}" for number in range(200)} < kept
+    assert "192.0.2.1" in kept
+    assert len(kept) == account.kinds["clients"] <= KINDS["clients"]
+
+
+def test_a_botnet_of_one_day_is_counted_up_to_the_limit():
+    account = Account()
+    for number in range(900):
+        account.value("clients", f"10.{number // 250}.0.{number % 250}", NOW - number)
+    assert len(account.values) == account.kinds["clients"] == KINDS["clients"]

@@ -225,3 +225,14 @@ def test_a_log_that_is_read_in_two_runs_gives_what_one_gives(tmp_path, cut):
         book.close()
     assert told(result) == told(read(*STORY, prefix="2026-11-24 06:00:00 "))
     assert [result["accounts"][name]["recipients"] for name in (USER, "uid:www-data")] == [3 + 2, 1]
+
+
+@pytest.mark.parametrize("name", ["SNI", "DN"])
+def test_a_name_in_quotes_is_no_login(name):
+    line = (
+        f'2026-11-24 05:30:00 1pFz3Q-0004tC-2A <= a@b H=(h) [203.0.113.7]:5 P=esmtps X=TLS1.3:A:256 CV=no {name}="x P=esmtpsa '
+        'A=plain:victim@x S=10 " S=900 id=x'
+    )
+    log = MailLog(NOW, NOW - 86400)
+    log.feed(line)
+    assert log.result()["accounts"] == {}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from goodstanding_src.module_utils.goodstanding.maillog import parser
 from goodstanding_src.module_utils.goodstanding.maillog.parser import MailLog
 
 NOW = 1795500000.0
@@ -241,3 +242,38 @@ def test_bounces_of_strangers_mail_are_backscatter_and_those_of_an_account_are_n
 def test_nobody_logs_in_under_the_name_of_what_no_login_sent(name):
     failed = f"postfix/submission/smtpd[5]: warning: unknown[203.0.113.7]: SASL LOGIN authentication failed: x, sasl_username={name}"
     assert read(failed)["accounts"] == {}
+
+
+FILTER = "postfix/smtp[6]: {}: to=<a@d.test>, relay=127.0.0.1[127.0.0.1]:10024, delay=1, dsn=2.0.0, status=sent (250 Ok: queued as {})"
+
+
+def test_a_strangers_mail_that_a_content_filter_puts_in_again_is_a_strangers():
+    lines = [STRANGER.format(id="AB12CD34EF", client="203.0.113.7"), INBOUND.format(id="AB12CD34EF")]
+    again = [
+        "postfix/smtpd[7]: CB12CD34EF: client=localhost[127.0.0.1]",
+        INBOUND.format(id="CB12CD34EF"),
+        FILTER.format("AB12CD34EF", "CB12CD34EF"),
+    ]
+    leaves = LEAVES.format(id="CB12CD34EF", orig="", end=NOBODY)
+    accounts = read(*lines, *again, leaves)["accounts"]
+    assert {name: (row["messages"], row["recipients"], row["bounced"]) for name, row in accounts.items()} == {"relay:internet": (1, 3, 1)}
+
+
+def test_a_hop_to_a_content_filter_is_no_delivery():
+    again = "postfix/smtpd[7]: CB12CD34EF: client=localhost[127.0.0.1]"
+    hops = [FILTER.format("AB12CD34EF", "CB12CD34EF")] * 2
+    account = read(*ACCEPTED, again, *hops, LEAVES.format(id="CB12CD34EF", orig="", end=SENT_ON))["accounts"][USER]
+    assert (account["messages"], account["sent"]) == (1, 1)
+
+
+def test_mail_through_a_proxy_filter_is_a_gap():
+    line = "postfix/submission/smtpd[5]: NOQUEUE: client=h[203.0.113.7], sasl_method=PLAIN, sasl_username=a@alpha.test"
+    result = read(*[line] * 40)
+    assert (result["accounts"], len(result["gaps"]), result["complete"]) == ({}, 1, False)
+
+
+def test_names_that_strangers_type_leave_room_for_those_that_log_in(monkeypatch):
+    monkeypatch.setattr(parser, "MAX_ACCOUNTS", 5)
+    failed = "postfix/submission/smtpd[5]: warning: u[203.0.113.7]: SASL LOGIN authentication failed: x, sasl_username=n{}@x"
+    result = read(*[failed.format(number) for number in range(20)], *ACCEPTED)
+    assert (result["accounts"][USER]["messages"], result["accounts"]["(others)"]["failed_logins"], result["gaps"]) == (1, 15, [])

@@ -149,6 +149,41 @@ def test_a_journey_shows_in_two_ways_and_is_one():
     assert verdict({**away, "reputation_refusals": 5})[0] == "compromised"
 
 
+def test_guesses_and_a_hotel_in_another_time_zone_are_a_journey():
+    guessed = {"failed_logins": 6, "failed_clients": many(6, 6), "failed_clients_at_least": 6}
+    assert verdict(account(now(25), clients=("203.0.113.9",), **guessed)) == ("suspect", {"credentials", "hours"})
+
+
+def test_another_address_of_the_same_network_is_not_new():
+    assert verdict(account(now(160, hour=USUAL), clients=("192.0.2.77",), **FAILED)) == ("suspect", {"volume"})
+    mistyped = {"failed_logins": 9, "failed_clients": ["192.0.2.70", "192.0.2.71", "192.0.2.72"], "failed_clients_at_least": 3}
+    assert verdict(account(now(20, hour=USUAL), clients=("198.18.99.1",), **mistyped)) == (None, set())
+
+
+def test_what_a_host_cannot_keep_any_more_is_judged_by_its_last_days():
+    """Under heavy guessing, and with a sender address for each message, the values of three weeks ago are gone."""
+    guesses = {address: [TODAY - 2 - number // 40] for number, address in enumerate(many(100, 100))}
+    few = {"failed_logins": 60, "failed_clients": many(60, 60), "failed_clients_at_least": 60}
+    usual = account(now(20, hour=USUAL), clients=("203.0.113.9",), days={"failed_clients": guesses}, **few)
+    assert verdict(usual) == (None, set())
+    verp = {f"b{number}@alpha.test": [TODAY - 2 - number // 100] for number in range(300)}
+    posts = account(now(20, hour=USUAL), senders=[f"c{number}@alpha.test" for number in range(100)], days={"senders": verp})
+    assert verdict(posts) == (None, set())
+
+
+def test_what_another_host_knows_of_an_account_that_is_quiet_there():
+    guessed = account(clients=(), days={}, messages=0, **{**FAILED, "recipients": 0, "sent": 0})
+    at_home = account(now(2, hour=USUAL), history=None, known_clients=[OWN])
+    assert judge({"mx1": log(a=guessed), "mx2": log(a=at_home)}, NOW)["accounts"] == []
+    away = account(now(2, hour=USUAL), clients=("203.0.113.9",), history=None, known_clients=[OWN])
+    assert [row["verdict"] for row in judge({"mx1": log(a=guessed), "mx2": log(a=away)}, NOW)["accounts"]] == ["suspect"]
+
+
+def test_names_that_were_too_many_to_count_are_nobody():
+    logs = {"mx1": {**log(), "accounts": {"(others)": account(now(9000, 4000))}}}
+    assert judge(logs, NOW)["accounts"] == []
+
+
 @pytest.mark.parametrize(("log_days", "own_days"), [(13, 28), (28, 13)])
 def test_volume_alone_never_counts_where_the_past_is_not_known(log_days, own_days):
     assert verdict(account(now(9000, hour=USUAL), since_days=own_days), log_days) == (None, set())
