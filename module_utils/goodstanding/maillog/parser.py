@@ -63,6 +63,7 @@ _RELAY = re.compile(r", relay=[^\s\[]{1,255}\[([0-9A-Fa-f.:]{2,45})\]")
 _UID = re.compile(r"uid=(\d{1,10}) from=<")
 _QUEUED_AS = re.compile(r"queued as ([0-9A-Za-z]{5,30})\b")
 _REJECTED_LOGIN = re.compile(r"\d{3} \d\.\d{1,3}\.\d{1,3} <([^>\s]{1,320})>: SASL login name rejected: ")
+_HELD_LOGIN = re.compile(r"hold: RCPT from [^\[\s]{1,300}\[[0-9A-Fa-f.:]{2,45}\]: <([^>\s]{1,320})>: SASL login name ")
 # What a client says of itself (helo=<...>) ends with the bracket.
 _REFUSED_LOGIN = re.compile(r"> sasl_method=[\w-]{1,20} sasl_username=(\S{0,319}[^\s>])\Z")
 _SASL_FAILED = re.compile(r"warning: [^\[\s]{1,300}\[([0-9A-Fa-f.:]{2,45})\]: SASL [\w-]{1,20} authentication failed")
@@ -329,6 +330,8 @@ class MailLog:
                 self._client(queue_id, rest, head, raw)
             elif ", sasl_username=" in rest and _PROXIED not in self.gaps:
                 self.gap_now(_PROXIED)
+        elif rest.startswith("hold: "):
+            self._held(rest, head, raw)
         elif rest.startswith("reject: "):
             self._reject(rest, head, raw)
         elif message.startswith("warning: ") and "authentication failed" in message:
@@ -617,6 +620,15 @@ class MailLog:
             self.touched.add(key)
         if watched:
             self.taken[address, domain] = time
+
+    def _held(self, rest: str, head: str, raw: str) -> None:
+        """A suspect's mail is put on hold (access(5)): it counts as accepted when it is released, and qmgr sees it."""
+        found, time = _HELD_LOGIN.match(rest), self._time(head)
+        if found and time is not None and time >= self.forgiven.get(normalise(found[1]), 0):
+            account = self.account(found[1])
+            account.row(time)[HELD] += 1
+            if account.wants("held", time):
+                account.keep("held", time, evidence(raw))
 
     def _reject(self, rest: str, head: str, raw: str) -> None:
         # Postfix 3.10 ends the line with the login; before, only the lock's own refusal names it.

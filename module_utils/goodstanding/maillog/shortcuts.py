@@ -176,7 +176,7 @@ class Shortcuts:
             elif kind == _SUBMITTED:
                 place = raw.find(": client=", begin, begin + 40)
                 if place < 0:
-                    if ": reject: " in raw or "authentication failed" in raw:
+                    if ": reject: " in raw or ": hold: " in raw or "authentication failed" in raw:
                         parse(raw)
                     continue
                 address = addresses.get(raw[raw.find("[", place) + 1 : raw.find("]", place)])

@@ -277,3 +277,17 @@ def test_names_that_strangers_type_leave_room_for_those_that_log_in(monkeypatch)
     failed = "postfix/submission/smtpd[5]: warning: u[203.0.113.7]: SASL LOGIN authentication failed: x, sasl_username=n{}@x"
     result = read(*[failed.format(number) for number in range(20)], *ACCEPTED)
     assert (result["accounts"][USER]["messages"], result["accounts"]["(others)"]["failed_logins"], result["gaps"]) == (1, 15, [])
+
+
+@pytest.mark.parametrize("end", ["", " sasl_method=PLAIN sasl_username=a@alpha.test"])
+def test_mail_of_a_suspect_that_is_put_on_hold_is_told(end):
+    """The line of the lab's Postfix 3.7; 3.10 ends it with the login."""
+    hold = (
+        "postfix/submission/smtpd[672]: NOQUEUE: hold: RCPT from unknown[203.0.113.24]: <a@alpha.test>: SASL login name suspected breach, "
+        f"incident manual; from=<a@alpha.test> to=<known1@dest1.world.test> proto=ESMTP helo=<client.invalid>{end}"
+    )
+    forged = hold.replace("<a@alpha.test>: SASL login name suspected", "<v@x>: Sender address suspected").replace(
+        "helo=<client.invalid>", "helo=<[1.2.3.4]: <v@x>: SASL login name >"
+    )
+    accounts = read(hold, forged)["accounts"]
+    assert {name: (row["held"], row["messages"]) for name, row in accounts.items()} == {"a@alpha.test": (1, 0)}
