@@ -138,7 +138,8 @@ def spread(case: Case) -> Signal | None:
     usual = fleet.of_values(account, "clients", case.past) if case.past else Normal(0, 0)
     usual_networks = fleet.of_values(account, "clients", case.past, fleet.network) if case.past else Normal(0, 0)
     normal = usual_networks.median if case.past else None
-    said = f"from {_at_least(account, 'clients')} addresses in {len(networks)} networks" + (
+    where = "one network" if len(networks) == 1 else f"{len(networks)} networks"
+    said = f"from {_at_least(account, 'clients')} addresses in {where}" + (
         f" (its normal: {_number(normal)})" if normal is not None else ""
     )
     countries = _countries(case)
