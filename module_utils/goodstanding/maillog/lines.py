@@ -9,6 +9,7 @@ Times are RFC 3339 as rsyslog and journalctl write them, RFC 3164 (no year, loca
 from __future__ import annotations
 
 import calendar
+import functools
 import re
 import typing as t
 
@@ -18,7 +19,7 @@ MAX_LINE = 8192
 _MONTHS = {
     name: number for number, name in enumerate(["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"], 1)
 }
-_MINUTE = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d)\Z", re.ASCII)
+_MINUTE = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d):(\d\d)\Z", re.ASCII)
 _ZONE = re.compile(r"([+-])(\d\d):?(\d\d)\Z", re.ASCII)
 # RFC 3164 section 4.1.2: no year, local time of the host, the day padded with a space.
 _BSD = re.compile(r"([A-Z][a-z]{2}) ([ \d]\d) (\d\d):(\d\d)\Z", re.ASCII)
@@ -98,14 +99,24 @@ class Clock:
 
 def _minute(text: str, zone: str) -> int | None:
     """Return the epoch of 2026-11-24T06:00 in a zone."""
-    found, offset = _MINUTE.match(text), _ZONE.match(zone)
-    if not found or not (offset or zone == "Z"):
+    found = _MINUTE.match(text)
+    day = _day(found[1], zone) if found else None
+    if found is None or day is None or int(found[2]) >= 24 or int(found[3]) >= 60:
         return None
-    year, month, day, hour, minute = map(int, found.groups())
-    if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60):
+    return day + int(found[2]) * 3600 + int(found[3]) * 60
+
+
+@functools.lru_cache(256)
+def _day(text: str, zone: str) -> int | None:
+    """Return the epoch at which 2026-11-24 begins in a zone."""
+    offset = _ZONE.match(zone)
+    if not (offset or zone == "Z"):
+        return None
+    year, month, day = map(int, text.split("-"))
+    if not (1 <= month <= 12 and 1 <= day <= 31):
         return None
     seconds = int(offset[2]) * 3600 + int(offset[3]) * 60 if offset else 0
-    return calendar.timegm((year, month, day, hour, minute, 0)) + (seconds if offset and offset[1] == "-" else -seconds)
+    return calendar.timegm((year, month, day, 0, 0, 0)) + (seconds if offset and offset[1] == "-" else -seconds)
 
 
 def parts(raw: str) -> tuple[str, str, str] | None:
@@ -140,4 +151,6 @@ def evidence(raw: str) -> str:
     text = raw[:2000].rstrip("\r\n")
     if not text.isprintable():
         text = "".join(char if char.isprintable() else "?" for char in text)
-    return _PASSWORD.sub(r"\1[redacted]", text)[:400]
+    if "pass" in text:
+        text = _PASSWORD.sub(r"\1[redacted]", text)
+    return text[:400]

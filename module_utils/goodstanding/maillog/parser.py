@@ -16,6 +16,7 @@ Most lines are told by a word or two at a fixed place, and only what is left is 
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 import typing as t
@@ -40,7 +41,7 @@ from .dropped import is_drop, is_logger, told
 from .lines import MAX_LINE, Clock, evidence, parts, program_of
 from .own import OwnLines
 from .refusals import REPUTATION, Replies, Senders, remote_reply
-from .shortcuts import Shortcuts
+from .shortcuts import ACTIVE, CLIENT, POSTFIX, QUEUE_ID, Message, Shortcuts
 
 MAX_OPEN_MESSAGES = 500_000
 MAX_ACCOUNTS = 20_000
@@ -50,14 +51,11 @@ MAX_DOMAINS = 20
 #: So many logins are kept in memory before they go into the book.
 MAX_HELD_ACCOUNTS = 5_000
 _MAX_TAGS = 10_000
+_MAX_HARMLESS = 5_000
 _MAX_SAMPLES = 3
 #: What is stamped further ahead than this is told as a fault of a clock.
 _AHEAD = 300.0
 
-_POSTFIX = re.compile(r"[\w.-]+(?:/[\w.-]+)*/(\w+)\Z")
-_QUEUE_ID = re.compile(r"(?:[0-9A-F]{5,20}|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,30})\Z")
-_CLIENT = re.compile(r"client=[^\[\s]{1,300}\[([0-9A-Fa-f.:]{2,45})\]")
-_ACTIVE = re.compile(r", size=(\d{1,15}), nrcpt=(\d{1,9}) \(queue \w+\)\Z")
 _STATUS = re.compile(r", dsn=([245]\.\d{1,3}\.\d{1,3}), status=(sent|deferred|bounced|expired|undeliverable) \(")
 _RELAY = re.compile(r", relay=[^\s\[]{1,255}\[([0-9A-Fa-f.:]{2,45})\]")
 _UID = re.compile(r"uid=(\d{1,10}) from=<")
@@ -69,9 +67,8 @@ _REFUSED_LOGIN = re.compile(r"> sasl_method=[\w-]{1,20} sasl_username=(\S{0,319}
 _SASL_FAILED = re.compile(r"warning: [^\[\s]{1,300}\[([0-9A-Fa-f.:]{2,45})\]: SASL [\w-]{1,20} authentication failed")
 _DOVECOT_FAILED = re.compile(r"\(auth[_ ]failed[^)]{0,100}\)")
 _DOVECOT_USER = re.compile(r" user=<([^>]{1,320})>")
-_DOVECOT_CLIENT = re.compile(r" rip=([0-9A-Fa-f.:]{2,45})[,\s]")
+_DOVECOT_CLIENT = re.compile(r" rip=([0-9A-Fa-f.:]{2,45})(?:[,\s]|\Z)")
 _AUTH_MISMATCH = re.compile(r"\(([^,()\s]{1,320}),([0-9A-Fa-f.:]{2,45}),[^)]{0,100}\).{0,100}: Password mismatch", re.IGNORECASE)
-_LOGGED_IN = ("-login: Login: user=<", "-login: Logged in: user=<")
 _LOOPBACK = ("127.", "::1")
 _LOCAL = [
     ipaddress.ip_network(text)
@@ -91,25 +88,13 @@ _NO_LOGIN = ("uid:", "relay:", "forward:", "backscatter:")
 _BOUNCE = "backscatter:"
 
 
-class _Message:
-    """A message under way. stranger: the client that sent it without a login, or _BOUNCE; pending: recipients, octets and sender of such a
-    one, which count once it leaves; waiting: what became of one that a content filter put in again, before it was known whose it is."""
-
-    __slots__ = ("accepted", "account", "pending", "stranger", "time", "waiting")
-
-    def __init__(
-        self, account: str | None, time: float, accepted: bool = False, stranger: str | None = None, pending: t.Any = None
-    ) -> None:
-        self.account, self.time, self.accepted, self.stranger, self.pending = account, time, accepted, stranger, pending
-        self.waiting: list[tuple[str, str, str, str]] = []
-
-
 def _relay(delivery: str) -> str:
     """Return the address of the server that a delivery line names, or an empty text."""
     match = _RELAY.match(delivery, max(delivery.rfind(", relay="), 0))
     return match[1] if match else ""
 
 
+@functools.lru_cache(4096)
 def _is_local(address: str) -> bool:
     """Whether a relay is this host, or a machine beside it."""
     try:
@@ -156,7 +141,7 @@ class MailLog:
         self.accounts: dict[str, Account] = {}
         self.known = self.book.names()
         self.open = {
-            queue_id: _Message(account, time, accepted, stranger, pending)
+            queue_id: Message(account, time, accepted, stranger, pending)
             for queue_id, account, stranger, accepted, time, pending in self.book.open_messages()
         }
         self.refusals: dict[tuple[t.Any, ...], Refusal] = {}
@@ -168,13 +153,22 @@ class MailLog:
         for key, domains in self.refusing.items():
             for domain in domains:
                 self.refused_by.setdefault((key[0], domain), set()).add(key)
+        #: Domains of which a delivery may say that they take mail again.
+        self.suspects = {*self.watch, *(domain for _, domain in self.refused_by)}
         self.taken: dict[tuple[str, str], float] = {}
         self.gaps: list[str] = []
         self.touched: set[Key] = set()
         #: Lines that wait for their owner.
         self.waiting = 0
+        self.timed: tuple[str, float | None] = ("", None)
+        self.harmless: dict[str, bool] = {}
         self.shortcuts = Shortcuts(self)
         self.handlers: dict[str, Handler | None] = {}
+        self.daemons: dict[str, Handler] = {
+            "smtpd": self._smtpd, "qmgr": self._qmgr, "cleanup": self._cleanup, "pickup": self._pickup, "postsuper": self._postsuper,
+            "smtp": self._smtp, "error": self._error, "lmtp": self._delivery_line, "local": self._delivery_line,
+            "virtual": self._delivery_line, "pipe": self._delivery_line, "bounce": self._bounce, "discard": self._delivery_line,
+        }  # fmt: skip
         self.lines = self.unparsed = self.ahead = 0
         self.samples: list[str] = []
         self.first: float | None = None
@@ -247,38 +241,41 @@ class MailLog:
             self.samples.append(evidence(raw)[:200])
 
     def _handler(self, tag: str, head: str) -> Handler | None:
-        """Return who reads the lines of a tag, and remember it."""
+        """Return who reads the lines of a tag."""
         program = program_of(tag)
         if program is None or self.clock.time(head) is None:
             return None
-        postfix = _POSTFIX.match(program)
+        postfix = POSTFIX.match(program)
         handler: Handler | None = None
         if postfix:
-            handler = {
-                "smtpd": self._smtpd, "qmgr": self._qmgr, "cleanup": self._cleanup, "pickup": self._pickup, "postsuper": self._postsuper,
-                "smtp": self._smtp, "error": self._error, "lmtp": self._delivery_line, "local": self._delivery_line,
-                "virtual": self._delivery_line, "pipe": self._delivery_line, "bounce": self._bounce, "discard": self._delivery_line,
-            }.get(postfix[1])  # fmt: skip
+            handler = self.daemons.get(postfix[1])
         elif self.own.handler(program):
             handler = self.own.handler(program)
         elif program == "dovecot":
             handler = self._dovecot
         elif is_logger(program):
             handler = self._logger
-        if len(self.handlers) < _MAX_TAGS:
-            self.handlers[tag] = handler
+        self.remember(tag, handler)
         return handler
+
+    def remember(self, tag: str, handler: Handler | None) -> None:
+        """Remember who reads the lines of a tag."""
+        if len(self.handlers) >= _MAX_TAGS:
+            self.handlers.clear()
+        self.handlers[tag] = handler
 
     def _time(self, head: str) -> float | None:
         """Return the time of a line that counts, None where it is none or not of the window."""
-        time = self.clock.time(head)
-        if time is None or time < self.since:
-            return None
-        if time > self.now + _AHEAD:
-            self.ahead += 1
-            if time > self.now + 86400:
-                return None
-        return time
+        if head is not self.timed[0]:  # a line's handlers ask more than once
+            time = self.clock.time(head)
+            if time is None or time < self.since:
+                time = None
+            elif time > self.now + _AHEAD:
+                self.ahead += 1
+                if time > self.now + 86400:
+                    time = None
+            self.timed = (head, time)
+        return self.timed[1]
 
     # ---- accounts
 
@@ -303,9 +300,9 @@ class MailLog:
 
     def account(self, name: str, typed: bool = False) -> Account:
         """Return the account of a name. typed: a stranger chose it, who must not leave no place for those that really log in."""
-        name = normalise(name)[:320]
         account = self.accounts.get(name)
         if account is None:
+            name = normalise(name)[:320]
             if name not in self.known:
                 if len(self.known) >= (MAX_ACCOUNTS if typed else 2 * MAX_ACCOUNTS):
                     if not typed:
@@ -326,7 +323,7 @@ class MailLog:
             return
         queue_id, _, rest = message.partition(": ")
         if rest.startswith("client="):
-            if _QUEUE_ID.match(queue_id):
+            if QUEUE_ID.match(queue_id):
                 self._client(queue_id, rest, head, raw)
             elif ", sasl_username=" in rest and _PROXIED not in self.gaps:
                 self.gap_now(_PROXIED)
@@ -345,9 +342,9 @@ class MailLog:
         if not found:
             # A short queue ID that is used again, without a login; from here itself it may be a content filter that puts mail in again.
             self.end(queue_id)
-            client, time = _CLIENT.match(rest), self._time(head)
+            client, time = CLIENT.match(rest), self._time(head)
             if client and time is not None:
-                self.begin_message(queue_id, _Message(None, time, stranger=None if client[1].startswith(_LOOPBACK) else client[1]))
+                self.begin_message(queue_id, Message(None, time, stranger=None if client[1].startswith(_LOOPBACK) else client[1]))
             return
         time = self._time(head)
         if time is None:
@@ -357,26 +354,23 @@ class MailLog:
             self.end(queue_id)
             return
         account = self.account(login)
-        client = _CLIENT.match(before)
+        client = CLIENT.match(before)
         if client:
             account.value("clients", client[1], time)
         account.row(time)
         if account.wants("client", time):
             account.keep("client", time, evidence(raw))
-        self.begin_message(queue_id, _Message(login, time))
+        self.begin_message(queue_id, Message(login, time))
 
-    def begin_message(self, queue_id: str, message: _Message) -> None:
+    def begin_message(self, queue_id: str, message: Message) -> None:
         if len(self.open) >= MAX_OPEN_MESSAGES:
             self.end(next(iter(self.open)))
-        self.end(queue_id)
+        if queue_id in self.open:
+            self.end(queue_id)
         self.open[queue_id] = message
 
-    def message(self, login: str, time: float) -> _Message:
-        return _Message(login, time)
-
-    def begin(self, queue_id: str, account: str, time: float) -> None:
-        """An account's message begins under a queue ID."""
-        self.begin_message(queue_id, _Message(account, time))
+    def message(self, login: str, time: float) -> Message:
+        return Message(login, time)
 
     def end(self, queue_id: str) -> None:
         """The queue ID stands for its message no more."""
@@ -384,7 +378,7 @@ class MailLog:
         if gone is not None:
             self.forget(gone)
 
-    def forget(self, gone: _Message) -> None:
+    def forget(self, gone: Message) -> None:
         """A message is under way no more."""
         self.waiting -= len(gone.waiting)
 
@@ -396,7 +390,7 @@ class MailLog:
         known = self.open.get(queue_id)
         if known is None or known.accepted or not rest.startswith("from=<"):
             return
-        active = _ACTIVE.match(rest, max(rest.rfind(", size="), 0))
+        active = ACTIVE.match(rest, max(rest.rfind(", size="), 0))
         if active and known.account is not None:
             self._accepted(known, int(active[2]), int(active[1]), rest[6 : rest.rfind(">")], head, raw)
         elif active and known.stranger and known.pending is None:
@@ -426,7 +420,7 @@ class MailLog:
         queue_id, _, rest = message.partition(": ")
         uid, time = _UID.match(rest), self._time(head)
         self.end(queue_id)
-        if not uid or time is None or not _QUEUE_ID.match(queue_id):
+        if not uid or time is None or not QUEUE_ID.match(queue_id):
             return
         login = f"uid:{uid[1]}"
         if time >= self.forgiven.get(login, 0):
@@ -434,9 +428,9 @@ class MailLog:
             account.row(time)
             if account.wants("client", time):
                 account.keep("client", time, evidence(raw))
-            self.begin_message(queue_id, _Message(login, time))
+            self.begin_message(queue_id, Message(login, time))
 
-    def _accepted(self, message: _Message, recipients: int, size: int, sender: str, head: str, raw: str) -> None:
+    def _accepted(self, message: Message, recipients: int, size: int, sender: str, head: str, raw: str) -> None:
         time = self._time(head)
         if message.account is None or time is None:
             return
@@ -467,10 +461,10 @@ class MailLog:
         # An account's own bounce goes to its owner; one for a stranger's mail goes to whoever the stranger named.
         ours = known is not None and known.account is not None and not known.account.startswith(("forward:", "relay:"))
         notice = rest[34:]
-        if not ours and time is not None and _QUEUE_ID.match(notice):
-            self.begin_message(notice, _Message(None, time, stranger=_BOUNCE))
+        if not ours and time is not None and QUEUE_ID.match(notice):
+            self.begin_message(notice, Message(None, time, stranger=_BOUNCE))
 
-    def _stranger(self, message: _Message, before: str, head: str, raw: str) -> None:
+    def _stranger(self, message: Message, before: str, head: str, raw: str) -> None:
         """Mail that no login sent leaves this host: from now on it has an account. before: the delivery line up to dsn=."""
         relay, time = _relay(before), self._time(head)
         if not relay or _is_local(relay) or time is None or not message.stranger:
@@ -516,7 +510,7 @@ class MailLog:
         elif known is not None and known.account is None:
             if len(known.waiting) < 100 and self.waiting < _MAX_WAITING:
                 self.waiting += 1
-                known.waiting.append((message, head, raw, daemon))
+                known.waiting += ((message, head, raw, daemon),)
             known = None
         if status[2] == "sent":
             time = self._time(head)
@@ -527,7 +521,7 @@ class MailLog:
             return
         self._not_sent(known, queue_id, rest, status, head, raw, daemon)
 
-    def _filtered(self, message: _Message, reply: str) -> bool:
+    def _filtered(self, message: Message, reply: str) -> bool:
         """A content filter put the message in again under another queue ID: whose it is, that is too. False where it is another's."""
         found = _QUEUED_AS.search(reply[:1000])
         again = self.open.get(found[1]) if found else None
@@ -537,12 +531,12 @@ class MailLog:
             again.account, again.stranger, again.accepted = message.account, message.stranger, message.accepted
             again.pending = message.pending
             self.waiting -= len(again.waiting)
-            waiting, again.waiting = again.waiting, []
+            waiting, again.waiting = again.waiting, ()
             for line in waiting:
                 self._delivered(*line)
         return (again.account, again.stranger) == (message.account, message.stranger)
 
-    def _not_sent(self, known: _Message | None, queue_id: str, rest: str, status: re.Match[str], head: str, raw: str, daemon: str) -> None:
+    def _not_sent(self, known: Message | None, queue_id: str, rest: str, status: re.Match[str], head: str, raw: str, daemon: str) -> None:
         time = self._time(head)
         if time is None:
             return
@@ -559,7 +553,8 @@ class MailLog:
         if not daemon:
             return
         # The recipient's own address, which the sender chose, says nothing of the reason.
-        reply = remote_reply(rest[status.end() :].replace(rest[: rest.find(">")][4:], ""))
+        said = rest[status.end() :].replace(rest[: rest.find(">")][4:], "")
+        reply = None if self.is_harmless(said) else remote_reply(said)
         # Long names before the reply must not cut its code off the evidence.
         about = (
             self._refused(reply, rest[: status.start()], time, f"{queue_id}: {rest[status.start() + 2 : status.start() + 500]}")
@@ -571,10 +566,21 @@ class MailLog:
             if account.wants("refusal", time):
                 account.keep("refusal", time, evidence(raw))
 
+    def is_suspect(self, delivery: str) -> bool:
+        """Whether that mail was taken has to be noted."""
+        return _domain(delivery) in self.suspects
+
     def is_harmless(self, said: str) -> bool:
         """Whether what stands behind 'status=bounced (' without the recipient's address is no refusal that the catalogue knows."""
-        reply = remote_reply(said)
-        return not reply or self.replies.match(reply) is None
+        found = self.harmless.get(said)
+        if found is None:
+            reply = remote_reply(said)
+            found = not reply or self.replies.match(reply) is None
+            if len(said) < 1000:  # most servers use few words
+                if len(self.harmless) >= _MAX_HARMLESS:
+                    self.harmless.clear()
+                self.harmless[said] = found
+        return found
 
     def _refused(self, reply: str, before: str, time: float, sample: str) -> str:
         """Count a reply that the catalogue knows and return what it is about, else ''. before: the line up to dsn=."""
@@ -599,6 +605,7 @@ class MailLog:
             domains.add(domain)
         if address and len(self.refused_by) < MAX_REFUSALS:
             self.refused_by.setdefault((address, domain), set()).add(key)
+            self.suspects.add(domain)
         about: str = entry["about"]
         return about
 
@@ -644,11 +651,11 @@ class MailLog:
     # ---- Dovecot
 
     def _dovecot(self, message: str, head: str, raw: str) -> None:
-        if "user=<" in message and any(words in message for words in _LOGGED_IN):
+        if "-login: Login: user=<" in message or "-login: Logged in: user=<" in message:
             self._login(message, head)
         elif "(auth" in message or "uth(" in message or "assword mismatch" in message:
             if _DOVECOT_FAILED.search(message):
-                user, client = _DOVECOT_USER.search(message), _DOVECOT_CLIENT.search(message + " ")
+                user, client = _DOVECOT_USER.search(message), _DOVECOT_CLIENT.search(message)
                 if user:
                     self._failed_login(user[1], client[1] if client else "", head, raw)
             else:
@@ -658,7 +665,7 @@ class MailLog:
 
     def _login(self, message: str, head: str) -> None:
         user = _DOVECOT_USER.match(message, max(message.find(" user=<"), 0))
-        client, time = _DOVECOT_CLIENT.match(message + " ", max(message.find(" rip="), 0)), self._time(head)
+        client, time = _DOVECOT_CLIENT.match(message, max(message.find(" rip="), 0)), self._time(head)
         if user and time is not None and time >= self.forgiven.get(normalise(user[1]), 0):
             account = self.account(user[1])
             account.row(time)[LOGINS] += 1

@@ -25,7 +25,8 @@ _ROTATION = re.compile(r"(\.(\d{1,4})|[-.]\d{8}(?:-\d{1,10})?)(\.gz|\.zst)?\Z")
 MAX_ROTATIONS = 60
 #: So many octets tell a file from another.
 _BEGINNING = 1024
-_CHUNK = 1 << 20
+#: So many octets stay in a processor's cache until they are counted; larger pieces cost the kernel a page for each 4096 of them.
+_CHUNK = 1 << 16
 #: What a line is cut to while it is read; the parser cuts further.
 _MAX_LINE = 1 << 16
 _CURSOR = "-- cursor: "
