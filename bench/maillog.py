@@ -5,7 +5,9 @@
 """A mail log of a million lines, made of what the lab's servers logged (tests/data/maillog): seconds of us, of pflogsumm, and of grep,
 which only counts one word.
 
-Ours is the whole reading into the book of a host; then once more, with nothing new in the log.
+Ours is the whole reading into the book of a host; then once more, with nothing new in the log. Of the lines 37 % are deliveries to the
+outside and 3 % to mailboxes, 21 % qmgr's, 16 % that a client connects or leaves, 11 % cleanup's, 7 % a message's client, 3 % bounce's and
+2 % failed logins: an outbreak at a server of submission. It has few lines of IMAP.
 """
 
 from __future__ import annotations
@@ -28,8 +30,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 LINES = 1_000_000
 ROUNDS = 3
-#: So many copies of the sample have accounts of their own.
+#: So many copies of the sample have accounts of their own, and so many are of the same processes, each of which logs some 50 lines.
 NAMES = 40
+LIFE = 10
 SAMPLE = ROOT / "tests/data/maillog/mx1.log"
 END = 1795500000.0  # 2026-11-24T06:00:00Z
 SPAN = 10 * 86400.0
@@ -44,7 +47,8 @@ def write(path: Path) -> dict[str, dict[str, int]]:
     sample = [line.split(" ", 1)[1] for line in SAMPLE.read_text(encoding="utf-8").splitlines()]
     ids = sorted(set(re.findall(r"\]: ([0-9A-F]{8,14}): ", "\n".join(sample))))
     place = {queue_id: number for number, queue_id in enumerate(ids)}
-    pieces = [re.split(r"(?<![0-9A-Z])([0-9A-F]{8,14})(?=: |\Z)|(@alpha\.test|@beta\.test)", line) for line in sample]
+    marks = r"(?<![0-9A-Z])([0-9A-F]{8,14})(?=: |\Z)|(@alpha\.test|@beta\.test)|(?<=[a-z]\[)(\d+)(?=\]: )"
+    pieces = [re.split(marks, line) for line in sample]
     ours = {found for line in sample for found in re.findall(r"\]: ([0-9A-F]{8,14}): (?:client|uid)=", line)}
     words = {
         "received": r": (?:client|uid)=",
@@ -61,11 +65,12 @@ def write(path: Path) -> dict[str, dict[str, int]]:
                 moment = END - SPAN + copy * step + number * step / len(pieces)
                 stamp = datetime.datetime.fromtimestamp(moment, datetime.timezone.utc).isoformat(timespec="microseconds")
                 line = [stamp, " "]
-                for text, queue_id, domain in zip(parts[::3], parts[1::3], parts[2::3]):
+                for text, queue_id, domain, process in zip(parts[::4], parts[1::4], parts[2::4], parts[3::4]):
                     line.append(text)
-                    line.append(
-                        f"{0xA00000000 + copy * 1000 + place[queue_id]:X}" if queue_id in place else queue_id or f"{copy % NAMES}{domain}"
-                    )
+                    if queue_id:
+                        line.append(f"{0xA00000000 + copy * 1000 + place[queue_id]:X}" if queue_id in place else queue_id)
+                    else:
+                        line.append(f"{copy % NAMES}{domain}" if domain else str(int(process) + copy // LIFE * 1000))
                 line.append(parts[-1])
                 lines.append("".join(line))
             file.write("\n".join(lines) + "\n")
@@ -162,6 +167,7 @@ def main() -> None:
         "peers": {name: round(rate, 1) for name, rate in rates.items() if name != "ours"},
         "ratios": {name: round(rates["ours"] / rate, 3) for name, rate in rates.items() if name != "ours"},
         "peak_mib": max(peaks),
+        "peak_mb": round(max(peaks) * 1.048576, 1),
         "checks": {"totals": put, "same_totals": same, "seconds_with_nothing_new": round(statistics.median(again), 4)},
     }
     text = json.dumps(result, indent=2)
