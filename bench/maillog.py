@@ -86,9 +86,8 @@ def read(log: str, state: str) -> None:
     """In a process of its own: one reading of the log, as the module does it."""
     from goodstanding_src.library import mail_log_info
 
-    replies = json.load(sys.stdin)
-    params = {"source": "file", "paths": [log], "window": 24 * 12, "accepted_since": {}, "history": 28, "state": state, "replies": replies,
-              "addresses": ["198.51.100.11"], "watch": [], "controller_time": None, "clock_tolerance": 60}  # fmt: skip
+    params = {"source": "file", "paths": [log], "window": 24 * 12, "accepted_since": {}, "history": 28, "state": state,
+              "replies": json.load(sys.stdin), "addresses": ["198.51.100.11"], "watch": [], "controller_time": None, "clock_tolerance": 60}  # fmt: skip
     began = time.monotonic()
     result, warning = mail_log_info.run(params, END, False)
     took = time.monotonic() - began
@@ -102,13 +101,46 @@ def read(log: str, state: str) -> None:
     print(json.dumps({"seconds": took, "lines": result["lines"], "peak_mib": round(peak, 1), "found": found}))
 
 
-def ours(log: Path, state: Path) -> dict:
+#: What stands before a text that a stranger may repeat.
+HOSTILE = (
+    "postfix/smtp[5]: A0000001: to=<a@d.test>, relay=r.test[203.0.113.25]:25, delay=1, dsn=5.1.1, status=bounced "
+    "(host r.test[203.0.113.25] said: ",
+    "dovecot: auth: ",
+)
+REPEATED = ("(", "(a,1.2.3.4,", "550-5.7.1 ")
+
+
+def hostile() -> dict[str, float]:
+    """Return per number of characters the milliseconds of the slowest line that a stranger stretched so far; a line is cut at 8 KiB."""
+    from goodstanding_src.module_utils.goodstanding.maillog.parser import MailLog
+
+    slowest = {}
+    for length in (2_000, 4_000, 8_000, 1_000_000):
+        times = []
+        for begin in HOSTILE:
+            for text in REPEATED:
+                log = MailLog(END, END - SPAN, replies=replies())
+                stretched = text * (length // len(text))
+                lines = [f"2026-11-24T05:00:00.000000+00:00 mx1 {begin}{number}{stretched}" for number in range(50)]
+                began = time.process_time()
+                log.feed_lines(lines)
+                times.append(1000 * (time.process_time() - began) / len(lines))
+        slowest[str(length)] = round(max(times), 3)
+    return slowest
+
+
+def replies() -> list:
     import yaml
 
+    found: list = yaml.safe_load((ROOT / "catalogue/provider_replies.yml").read_text(encoding="utf-8"))["replies"]
+    return found
+
+
+def ours(log: Path, state: Path) -> dict:
     # As Ansible does, the host gets the replies as JSON.
-    replies = json.dumps(yaml.safe_load((ROOT / "catalogue/provider_replies.yml").read_text(encoding="utf-8"))["replies"])
+    given = json.dumps(replies())
     command = [sys.executable, __file__, "--read", str(log), str(state)]
-    done = subprocess.run(command, input=replies, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"our reading failed: {done.stderr[-2000:]}")
     result: dict = json.loads(done.stdout)
@@ -168,7 +200,12 @@ def main() -> None:
         "ratios": {name: round(rates["ours"] / rate, 3) for name, rate in rates.items() if name != "ours"},
         "peak_mib": max(peaks),
         "peak_mb": round(max(peaks) * 1.048576, 1),
-        "checks": {"totals": put, "same_totals": same, "seconds_with_nothing_new": round(statistics.median(again), 4)},
+        "checks": {
+            "totals": put,
+            "same_totals": same,
+            "seconds_with_nothing_new": round(statistics.median(again), 4),
+            "ms_of_the_slowest_hostile_line": hostile(),
+        },
     }
     text = json.dumps(result, indent=2)
     print(text)

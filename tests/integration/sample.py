@@ -9,7 +9,6 @@ usage: sample.py FOLDER    (it holds mx1.log, of rsyslog, and mx2.log, of journa
 
 from __future__ import annotations
 
-import datetime
 import json
 import re
 import sys
@@ -19,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 import scenarios
 from lab import HOSTS, ROOT
-from scenarios import Act, Line
+from scenarios import Act, Line, is_failed, written
 
 SAMPLE = ROOT / "tests/data/maillog/labelled"
 #: So many acts of a scenario, host and sort are kept, where it is not one of each kind; of those that the hosts share, all.
@@ -28,10 +27,6 @@ KEPT = {
     ("forwarder that bounces", "mx1", "small"): 3,
 }  # fmt: skip
 _SESSION = re.compile(r"session=<([^>]+)>|<([^<> ]+)>: Disconnected")
-
-
-def is_failed(act: Act) -> bool:
-    return bool(act["secret"].startswith(("guess", "slip", "mistyped", "wrong")))
 
 
 def key_of(act: Act) -> str:
@@ -88,11 +83,6 @@ def sessions(lines: list[Line]) -> dict[str, list[list[Line]]]:
     return found
 
 
-def raw(line: Line) -> str:
-    stamp = datetime.datetime.fromtimestamp(line.time, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")
-    return f"{stamp}{line.zone} {line.rest}\n"
-
-
 def main() -> None:
     staged = scenarios.Scenarios()
     acts = chosen(staged)
@@ -114,10 +104,10 @@ def main() -> None:
                 "serial": act["serial"], "recipients": len(act["recipients"]), "unknown": act["unknown"], "result": result,
             })  # fmt: skip
         whole = set(text.splitlines(keepends=True))
-        written = [raw(line) for line in sorted(kept.values(), key=lambda line: line.time)]
-        if not whole.issuperset(written):
+        texts = [written(line, line.time) + "\n" for line in sorted(kept.values(), key=lambda line: line.time)]
+        if not whole.issuperset(texts):
             raise SystemExit(f"a line of {host} was changed on its way into the sample")
-        (SAMPLE / f"{host}.log").write_text("".join(written), encoding="utf-8")
+        (SAMPLE / f"{host}.log").write_text("".join(texts), encoding="utf-8")
     (SAMPLE / "acts.json").write_text("[\n" + ",\n".join(json.dumps(label) for label in labels) + "\n]\n", encoding="utf-8")
 
 

@@ -346,16 +346,25 @@ def compose(scenario: Scenario, cuts: dict[str, dict[str, list[Line]]]) -> dict[
         first = lines[0].time
         for line in lines:
             time = moment + line.time - first
-            stamp = datetime.datetime.fromtimestamp(time, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")
-            told[act["host"]].append((time, f"{stamp}{line.zone} {line.rest}"))
+            told[act["host"]].append((time, written(line, time)))
     return {host: [text for _, text in sorted(lines, key=lambda each: each[0])] for host, lines in told.items()}
+
+
+def written(line: Line, time: float) -> str:
+    """Return a line as it was logged, at a time."""
+    stamp = datetime.datetime.fromtimestamp(time, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")
+    return f"{stamp}{line.zone} {line.rest}"
+
+
+def is_failed(act: Act) -> bool:
+    return bool(act["secret"].startswith(("guess", "slip", "mistyped", "wrong")))
 
 
 def lines_of(act: Act, cuts: dict[str, list[Line]]) -> list[Line]:
     key = str(act["serial"])
     if act["kind"] == "imap":
         key = f"{act['account']} {act['source']}"
-    elif act["secret"].startswith(("guess", "slip", "mistyped")):
+    elif is_failed(act):
         key = f"failed {act['source']}"
     assert cuts.get(key), f"the log of {act['host']} has no lines of {act}"
     return cuts[key]

@@ -17,8 +17,6 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1]))
-import conftest  # noqa: F401  makes goodstanding_src
 import scenarios
 import yaml
 from goodstanding_src.library import mail_log_info

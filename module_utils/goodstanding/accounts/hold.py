@@ -39,70 +39,76 @@ def reconcile(
 
     keep: holds of accounts that are not named go on until their time is over; notify: write to the owners from this host."""
     before: dict[str, Hold] = load_state(HOLDS)
-    if keep:
-        suspects = sorted({*suspects, *before})
+    named = {*suspects, *before} if keep else set(suspects)
     locked = set(load_state("locks.json"))
-    holds, ended = decide(before, [name for name in suspects if name not in locked], limits, incident, now)
+    holds, ended = decide(before, sorted(named - locked), limits, incident, now)
     directory = must(run, ["postconf", "-h", "queue_directory"], "Postfix's queue directory is not known").strip()
-    waiting: dict[str, list[int]] = {}
-    for queue_id, row in messages_of([*holds, *ended], directory).items():
-        if row["queue"] == "hold" and row["account"] in holds and row["account"] not in before:
-            holds[row["account"]].setdefault("others", []).append(queue_id)  # on hold for another reason, and stays there
-        elif row["queue"] == "hold" and queue_id not in (before.get(row["account"]) or {}).get("others", []):
-            count = waiting.setdefault(row["account"], [0, 0])
-            count[0] += 1
-            count[1] += int(row["size"])
-    for name, hold in holds.items():
-        hold["messages"], hold["octets"] = waiting.get(name, [0, 0])
+    _look(holds, before, ended, directory)
+    for hold in holds.values():
         if hold["state"] != "released":
-            full = hold["messages"] >= limits.messages or hold["octets"] >= limits.octets
-            hold["state"] = "deferring" if full else "held"
-    entries = postfix_conf.read_map(read_text(plumbing.MAP_SOURCE) or "")
-    for name, action in list(entries.items()):
-        if not action.startswith("REJECT") and (name not in holds or holds[name]["state"] == "released"):
-            del entries[name]
-    for name, hold in holds.items():
-        if hold["state"] != "released" and not entries.get(name, "").startswith("REJECT"):
-            entries[name] = (_DEFER if hold["state"] == "deferring" else _HOLD).format(hold["incident"])
-    changed = changes([File(plumbing.MAP_SOURCE, postfix_conf.write_map(entries))])
+            hold["state"] = "deferring" if hold["messages"] >= limits.messages or hold["octets"] >= limits.octets else "held"
+    files = changes([File(plumbing.MAP_SOURCE, postfix_conf.write_map(_entries(holds)))])
+    over = [name for name in before if name not in locked and holds.get(name, {"state": "released"})["state"] == "released"]
     # Once: who puts it on hold again by hand later means it.
-    to_release = [name for name in [*ended, *holds] if name not in locked and _is_over(name, holds) and waiting.get(name)]
-    to_release = sorted(name for name in to_release if before.get(name, {}).get("state") != "released")
+    release = sorted(name for name in over if before[name]["state"] != "released" and (holds.get(name) or before[name])["messages"])
+    begun = sorted(holds.keys() - before.keys())
     if not check_mode:
-        _carry_out(run, before, holds, [file for file, _ in changed], to_release, incident)
-        for name in sorted(name for name in holds if name not in before) if notify else ():
+        _carry_out(run, [file for file, _ in files], {name: before[name]["others"] for name in release}, incident)
+        if files or release or holds != before:
+            save_state(HOLDS, holds)
+            journal(step="hold", accounts=sorted(holds), begun=begun, released=release, incident=incident)
+        for name in begun if notify else ():
             _tell(run, name, holds[name])
-    return {"changed": bool(changed or to_release), "diff": diff(changed), "holds": {name: dict(hold) for name, hold in holds.items()}}
+    told = {name: {key: value for key, value in hold.items() if key != "others"} for name, hold in holds.items()}
+    return {"changed": bool(files or release), "diff": diff(files), "holds": told}
 
 
 def decide(before: dict[str, Hold], suspects: list[str], limits: Limits, incident: str, now: float) -> tuple[dict[str, Hold], list[str]]:
     """Return (holds that go on, begin, or were released by time; accounts whose hold ends since nothing is suspected any more)."""
     holds = {}
     for name in suspects:
-        hold = dict(before.get(name) or {"since": now, "until": now + limits.hours * 3600, "incident": incident, "state": "held"})
+        new = {"since": now, "until": now + limits.hours * 3600, "incident": incident, "state": "held", "others": []}
+        hold = dict(before.get(name) or new)
         if now >= hold["until"]:
             hold["state"] = "released"
         holds[name] = hold
     return holds, sorted(name for name in before if name not in holds)
 
 
-def _is_over(name: str, holds: dict[str, Hold]) -> bool:
-    return name not in holds or holds[name]["state"] == "released"
+def _look(holds: dict[str, Hold], before: dict[str, Hold], ended: list[str], directory: str) -> None:
+    """Write into the holds how much of an account's mail is on hold. others: queue IDs that were on hold before, and stay there."""
+    counted = {**holds, **{name: before[name] for name in ended}}
+    for hold in counted.values():
+        hold.update(messages=0, octets=0)
+    for queue_id, row in messages_of(counted, directory).items():
+        hold = counted[row["account"]]
+        if row["queue"] != "hold" or queue_id in hold["others"]:
+            continue
+        if row["account"] in before:
+            hold["messages"] += 1
+            hold["octets"] += row["size"]
+        else:
+            hold["others"].append(queue_id)
 
 
-def _carry_out(run: Run, before: dict[str, Hold], holds: dict[str, Hold], files: list[File], to_release: list[str], incident: str) -> None:
+def _entries(holds: dict[str, Hold]) -> dict[str, str]:
+    """Return the lock's map with these holds and no others; a locked account stays as it is."""
+    known = postfix_conf.read_map(read_text(plumbing.MAP_SOURCE) or "")
+    entries = {name: action for name, action in known.items() if action.startswith("REJECT")}
+    for name, hold in holds.items():
+        if hold["state"] != "released":
+            entries.setdefault(name, (_DEFER if hold["state"] == "deferring" else _HOLD).format(hold["incident"]))
+    return entries
+
+
+def _carry_out(run: Run, files: list[File], release: dict[str, list[str]], incident: str) -> None:
+    """Write the map, and let go all mail of these accounts but for some queue IDs."""
     for file in files:
         write_file(file)
     if files:
-        # postmap changes the map in place: one that is renamed in is not seen by an open session.
-        must(run, ["postmap", postfix_conf.MAP], "the map of held accounts cannot be made")
-    if to_release:
-        others = {queue_id for name in to_release for queue_id in before[name].get("others", [])}
-        queue.apply(run, to_release, "released", incident, False, others)
-    begun = sorted(name for name in holds if name not in before)
-    if files or to_release or holds != before:
-        save_state(HOLDS, holds)
-        journal(step="hold", accounts=sorted(holds), begun=begun, released=to_release, incident=incident)
+        plumbing.make_map(run)
+    if release:
+        queue.apply(run, sorted(release), "released", incident, False, {queue_id for others in release.values() for queue_id in others})
 
 
 def _tell(run: Run, account: str, hold: Hold) -> None:

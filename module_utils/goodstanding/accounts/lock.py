@@ -73,8 +73,7 @@ def stop(run: Run, accounts: list[str], locked: bool, incident: str, check_mode:
         for file, _ in changed:
             write_file(file)
         if locked or Path(plumbing.MAP_SOURCE).exists():
-            # postmap changes the map in place: one that is renamed in is not seen by an open session.
-            must(run, ["postmap", postfix_conf.MAP], "the map of locked accounts cannot be made")
+            plumbing.make_map(run)
         journal(
             step="stop" if locked else "unlock",
             accounts=accounts,

@@ -45,6 +45,11 @@ def dovecot_version(run: Run) -> str | None:
     return must(run, ["dovecot", "--version"], "Dovecot cannot be started on this host")
 
 
+def make_map(run: Run) -> None:
+    """Make the lock's map of its source. postmap changes it in place: one that is renamed in is not seen by an open session."""
+    must(run, ["postmap", postfix_conf.MAP], "the map of locked accounts cannot be made")
+
+
 def require_postfix(run: Run) -> None:
     """HostError where this host has no Postfix that can be locked."""
     if not shutil.which("postconf") or not Path(f"{POSTFIX}/main.cf").exists():

@@ -13,8 +13,7 @@ import re
 import typing as t
 from email.message import Message
 
-from ..maillog.lines import Clock, parse_line
-from ..maillog.parser import normalise
+from ..maillog.lines import Clock, normalise, parse_line
 
 #: Messages under way at once, whose login is kept.
 MAX_OPEN = 500_000

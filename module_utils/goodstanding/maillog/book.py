@@ -15,11 +15,10 @@ import os
 import sqlite3
 import typing as t
 
-from .counters import DAYS, KINDS, NUMBERS, Account, day_bit
+from .counters import DAYS, KINDS, MAX_EVIDENCE_A_KIND, NUMBERS, Account, day_bit
 
 VERSION = "3"
 MAX_EVIDENCE = 10
-MAX_EVIDENCE_A_KIND = 3
 MAX_NOTES = 20
 #: An account that did so much in the window or in the last week is told of with its history; of so many accounts at most.
 NOTABLE = {"recipients": 20, "unknown_recipients": 3, "reputation_refusals": 3, "failed_logins": 5, "clients_at_least": 4}
@@ -27,8 +26,6 @@ NOTABLE_WEEK = 50
 MAX_HISTORIES = 1000
 #: Of the others so many addresses of before the window.
 MAX_KNOWN = 20
-#: What the history says of each hour, in this order.
-HOUR = ("hour", "recipients", "unknown_recipients", "answered", "first", "last")
 _SCHEMA = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE hours (account TEXT, hour INTEGER, {", ".join(f"{name} INTEGER" for name in NUMBERS)}, first REAL, last REAL,
@@ -234,7 +231,7 @@ class Book:
         sums = ", ".join(f"sum({name})" for name in NUMBERS)
         found: dict[str, dict[str, t.Any]] = {}
         span = "min(coalesce(first, 3600 * hour)), max(coalesce(last, 3600 * hour))"
-        query = f"SELECT account, {sums}, {span}, max(recipients) FROM hours WHERE hour >= ? GROUP BY account "  # noqa: S608
+        query = f"SELECT account, {sums}, {span}, max(recipients) FROM hours WHERE hour >= ? GROUP BY account "  # noqa: S608  names of columns, no values
         # Who only reads mail is nobody's sender.
         query += f"HAVING sum(logins) = 0 OR {' + '.join(f'sum({name})' for name in NUMBERS if name != 'logins')} > 0"
         for name, *numbers, first, last, peak in self.db.execute(query, (hour,)):
@@ -278,7 +275,8 @@ class Book:
         return sorted(notable, key=lambda name: (-week.get(name, 0), name))[:MAX_HISTORIES]
 
     def history(self, account: str) -> dict[str, t.Any]:
-        """Return all that the book holds of an account: its hours with mail as HOUR, since when it is seen, and the days of each value."""
+        """Return all that the book holds of an account: its hours with mail (hour of the epoch, recipients, unknown recipients, answered,
+        first, last), since when it is seen, and the days of each value."""
         hours = self.db.execute(
             "SELECT hour, recipients, unknown_recipients, sent + bounced, coalesce(first, 3600 * hour), coalesce(last, 3600 * hour) "
             "FROM hours WHERE account = ? "

@@ -22,6 +22,8 @@ _EMPTY = [0] * len(NUMBERS)
 #: Sets of values that are kept per account, and how many of each at most: addresses that sent, envelope senders, addresses of failed and
 #: of right logins. Anyone can fail to log in, so of those fewer are kept.
 KINDS = {"clients": 500, "senders": 300, "failed_clients": 100, "login_clients": 500}
+#: What no login sent has an account KIND:NAME of one of these kinds; somebody who types such a login is no such account.
+WITHOUT_LOGIN = ("uid", "relay", "forward", "backscatter")
 #: The days on which a value was seen are bits of one number, which SQLite can hold: day of the epoch modulo this.
 DAYS = 62
 

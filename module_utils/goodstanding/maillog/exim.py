@@ -24,7 +24,8 @@ from .counters import (
     SENT,
     UNKNOWN_RECIPIENTS,
 )
-from .lines import evidence
+from .lines import evidence, normalise
+from .postfix import Message
 from .refusals import MAX_REPLY, REPUTATION
 
 if t.TYPE_CHECKING:
@@ -151,7 +152,7 @@ class Exim:
         time = self.log._time(head) if login else None
         if time is None:
             return True
-        login = login.strip().lower()[:320]
+        login = normalise(login)[:320]
         if time < self.log.forgiven.get(login, 0):
             return True
         account = self.log.account(login)
@@ -161,7 +162,7 @@ class Exim:
             account.keep("client", time, evidence(raw))
         listed = _LIST.match(rest, size.end())
         recipients = sum(1 for _ in _WORD.finditer(rest, listed.end())) if listed else 0
-        message = self.log.message(login, time)
+        message = Message(login, time)
         self.log.begin_message(name, message)
         if not recipients or len(raw) >= _CUT:
             self.seen -= len(self.listed.get(name, ()))
@@ -233,7 +234,7 @@ class Exim:
         elif text.startswith("H=") and "rejected " in text:
             refused = _REFUSED.match(text)
             time = self.log._time(head) if refused else None
-            login_name = refused[2].partition(":")[0].strip().lower() if refused else ""
+            login_name = normalise(refused[2].partition(":")[0]) if refused else ""
             if login_name and time is not None and time >= self.log.forgiven.get(login_name, 0):
                 account = self.log.account(login_name)
                 account.row(time)[REFUSED_ATTEMPTS] += 1

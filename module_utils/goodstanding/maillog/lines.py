@@ -146,6 +146,11 @@ def parse_line(raw: str, now: float, utc_offset: int = 0, clock: Clock | None = 
     return Line(time, program, found[2].rstrip("\r\n"))
 
 
+def normalise(login: str) -> str:
+    """Return a login as Postfix's lmdb: maps look it up: lower case, no space around it."""
+    return login.strip().lower()
+
+
 def evidence(raw: str) -> str:
     """Return a line as it may be kept: at most 400 characters, control characters and passwords taken out."""
     text = raw[:2000].rstrip("\r\n")

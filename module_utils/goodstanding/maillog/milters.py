@@ -13,6 +13,7 @@ import re
 import typing as t
 
 from .counters import JUDGED_SPAM, SIGNED
+from .lines import normalise
 
 if t.TYPE_CHECKING:
     from .parser import MailLog
@@ -62,5 +63,5 @@ class Milters:
 
     def _count(self, login: str, number: int, head: str) -> None:
         time = self.log._time(head)
-        if time is not None and time >= self.log.forgiven.get(login.strip().lower(), 0):
+        if time is not None and time >= self.log.forgiven.get(normalise(login), 0):
             self.log.account(login).hour(int(time // 3600))[number] += 1

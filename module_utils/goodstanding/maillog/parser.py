@@ -35,13 +35,15 @@ from .counters import (
     REPUTATION_REFUSALS,
     SENT,
     UNKNOWN_RECIPIENTS,
+    WITHOUT_LOGIN,
     Account,
 )  # fmt: skip
 from .dropped import is_drop, is_logger, told
-from .lines import MAX_LINE, Clock, evidence, parts, program_of
+from .lines import MAX_LINE, Clock, evidence, normalise, parts, program_of
 from .own import OwnLines
+from .postfix import ACTIVE, CLIENT, POSTFIX, QUEUE_ID, Message
 from .refusals import REPUTATION, Replies, Senders, remote_reply
-from .shortcuts import ACTIVE, CLIENT, POSTFIX, QUEUE_ID, Message, Shortcuts
+from .shortcuts import Shortcuts
 
 MAX_OPEN_MESSAGES = 500_000
 MAX_ACCOUNTS = 20_000
@@ -83,8 +85,7 @@ Handler = t.Callable[[str, str, str], None]
 
 
 _PROXIED = "mail goes through smtpd_proxy_filter (NOQUEUE: client=): whose it is behind the filter cannot be told"
-#: Accounts of what no login sent begin so; somebody who types such a login is no such account.
-_NO_LOGIN = ("uid:", "relay:", "forward:", "backscatter:")
+_NO_LOGIN = tuple(f"{kind}:" for kind in WITHOUT_LOGIN)
 _BOUNCE = "backscatter:"
 
 
@@ -107,11 +108,6 @@ def _is_local(address: str) -> bool:
 def _domain(delivery: str) -> str:
     """Return the recipient's domain of a delivery line, which begins with to=<."""
     return delivery[4 : delivery.find(">")].rpartition("@")[2].lower()[:255]
-
-
-def normalise(login: str) -> str:
-    """Return a login as Postfix's lmdb: maps look it up: lower case, no space around it."""
-    return login.strip().lower()
 
 
 class MailLog:
@@ -368,9 +364,6 @@ class MailLog:
         if queue_id in self.open:
             self.end(queue_id)
         self.open[queue_id] = message
-
-    def message(self, login: str, time: float) -> Message:
-        return Message(login, time)
 
     def end(self, queue_id: str) -> None:
         """The queue ID stands for its message no more."""

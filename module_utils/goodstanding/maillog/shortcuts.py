@@ -25,7 +25,8 @@ from .counters import (
     SENT,
     UNKNOWN_RECIPIENTS,
 )
-from .lines import MAX_LINE, evidence
+from .lines import MAX_LINE, evidence, normalise
+from .postfix import ACTIVE, CLIENT, POSTFIX, QUEUE_ID, Message
 
 if t.TYPE_CHECKING:
     from .parser import Handler, MailLog
@@ -35,31 +36,13 @@ _KINDS = {
     "smtpd": _SUBMITTED, "qmgr": _QUEUED, "smtp": _REMOTE, "lmtp": _LOCAL, "local": _LOCAL, "virtual": _LOCAL, "pipe": _LOCAL,
     "discard": _LOCAL, "cleanup": _CLEANED, "bounce": _BOUNCED,
 }  # fmt: skip
-POSTFIX = re.compile(r"[\w.-]+(?:/[\w.-]+)*/(\w+)\Z")
-ACTIVE = re.compile(r", size=(\d{1,15}), nrcpt=(\d{1,9}) \(queue \w+\)\Z")
 _ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(?=[+-]\d\d:?\d\d )", re.ASCII)
 _BSD = re.compile(r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?= )", re.ASCII)
 _SECONDS = re.compile(r"[0-5]\d(?:\.\d{6})?\Z", re.ASCII)
-QUEUE_ID = re.compile(r"(?:[0-9A-F]{5,20}|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,30})\Z")
-CLIENT = re.compile(r"client=[^\[\s]{1,300}\[([0-9A-Fa-f.:]{2,45})\]")
 _PROCESS = re.compile(r"\d{1,10}\]\Z", re.ASCII)
 #: Most dsn= have three digits; whether they say that a recipient does not exist.
 _CODES = {f"{a}.{b}.{c}": (a, b) == (5, 1) for a in (2, 4, 5) for b in range(10) for c in range(10)}
 _MEMORY = 10_000
-
-
-class Message:
-    """A message under way. stranger: the client that sent it without a login, or the mark of a bounce; pending: recipients, octets and
-    sender of such a one, which count once it leaves; waiting: what became of one that a content filter put in again, before it was known
-    whose it is."""
-
-    __slots__ = ("accepted", "account", "pending", "stranger", "time", "waiting")
-
-    def __init__(
-        self, account: str | None, time: float, accepted: bool = False, stranger: str | None = None, pending: t.Any = None
-    ) -> None:
-        self.account, self.time, self.accepted, self.stranger, self.pending = account, time, accepted, stranger, pending
-        self.waiting: tuple[tuple[str, str, str, str], ...] = ()
 
 
 class Shortcuts:
@@ -172,7 +155,7 @@ class Shortcuts:
                 filtered = known is not None and ("[127." in rest or "[::1" in rest)  # a content filter may put it in again
                 if kind == _LOCAL and not filtered and (known is None or (known.stranger and known.account is None)):
                     continue  # mail that arrives
-                account = accounts.get(known.account) if known is not None else None  # type: ignore[arg-type]
+                account = accounts.get(known.account) if known is not None else None  # type: ignore[arg-type]  # None is nobody
                 # The first dsn= behind the recipient is Postfix's own.
                 place = rest.find(", dsn=", rest.find(">, "))
                 unknown = _CODES.get(rest[place + 6 : place + 11])
@@ -209,7 +192,7 @@ class Shortcuts:
                 known = open_.get(queue_id)
                 if known is None or known.accepted or not rest.startswith("from=<"):
                     continue
-                account = accounts.get(known.account)  # type: ignore[arg-type]
+                account = accounts.get(known.account)  # type: ignore[arg-type]  # None is nobody
                 if account is None and (known.account or not known.stranger):
                     parse(raw)
                     continue
@@ -307,7 +290,7 @@ class Shortcuts:
         """Return the account of what follows 'sasl_username='."""
         found = self.logins.get(text)
         if found is None:
-            found = text.partition(", sasl_sender=")[0].strip().lower()[:320]
+            found = normalise(text.partition(", sasl_sender=")[0])[:320]
             if len(self.logins) > _MEMORY:
                 self.logins.clear()
             self.logins[text] = found

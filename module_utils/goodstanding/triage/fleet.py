@@ -13,9 +13,8 @@ import math
 import statistics
 import typing as t
 
-#: What no login sent, as the parser of the logs names it: KIND:NAME.
-KINDS_WITHOUT_LOGIN = ("uid", "relay", "forward", "backscatter")
-KINDS = ("clients", "senders", "failed_clients", "login_clients")
+from ..maillog.counters import KINDS, WITHOUT_LOGIN
+
 SUMS = (
     "messages", "recipients", "sent", "deferred", "bounced", "unknown_recipients", "reputation_refusals", "refused_attempts", "held",
     "failed_logins", "logins", "peak_hour_recipients",
@@ -56,7 +55,6 @@ class Account:
         self.known_clients: set[str] = set()
         self.seen: float | None = None
         self.since: float | None = 0.0
-        self.span: tuple[float, float] | None = None
         self.hosts: list[str] = []
         self.evidence: list[dict[str, str]] = []
 
@@ -80,7 +78,7 @@ def kind_of(name: str) -> str:
     if name == "(others)":
         return "others"
     head, colon, _ = name.partition(":")
-    return head if colon and head in KINDS_WITHOUT_LOGIN else "login"
+    return head if colon and head in WITHOUT_LOGIN else "login"
 
 
 def merge(logs: dict[str, dict[str, t.Any]]) -> dict[str, Account]:
@@ -105,9 +103,6 @@ def _add(account: Account, host: str, counters: dict[str, t.Any]) -> None:
     for kind in KINDS:
         account.values[kind].update(counters.get(kind, []))
         account.at_least[kind] = max(len(account.values[kind]), account.at_least[kind], int(counters.get(f"{kind}_at_least", 0)))
-    if counters.get("first") is not None:
-        first, last = account.span or (counters["first"], counters["last"])
-        account.span = (min(first, counters["first"]), max(last, counters["last"]))
     account.evidence += [{"host": host, "kind": row["kind"], "line": row["line"]} for row in counters.get("evidence", [])]
     account.known_clients.update(counters.get("known_clients") or [])
     history = counters.get("history")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ..maillog.counters import KINDS
 from . import fleet
 from .fleet import DAY, HOUR, WEEK, Account, Hour, Normal
 
@@ -44,8 +45,6 @@ FAMILIES = ("volume", "recipients", "spread", "credentials", "senders", "first",
 SAME_CAUSE = {"hours": {"spread", "credentials"}, "first": {"volume"}}
 #: However many unknown recipients were usual, so many are not: who looks late must not take the break-in for its normal.
 _MOST_USUAL_SHARE = 0.15
-#: So many values a host keeps at most (maillog/counters.py): at that number there may be more.
-LIMITS = {"clients": 500, "failed_clients": 100, "senders": 300}
 
 Signal = dict[str, t.Any]
 
@@ -65,7 +64,7 @@ class Case(t.NamedTuple):
 
     def remembered(self, kind: str) -> tuple[float, float]:
         """Return the past that a host remembers of a kind of values: where there are too many to keep, that of the last days."""
-        full = len(self.account.days[kind]) >= LIMITS[kind]
+        full = len(self.account.days[kind]) >= KINDS[kind]
         return (0.0, self.window[0]) if full or self.past is None else self.past
 
 
@@ -93,7 +92,7 @@ def volume(case: Case) -> Signal | None:
         if peak > threshold:
             return _signal("volume", 1, peak, None, threshold, f"{_burst(case, threshold)} {unknown}", evidence)
         threshold, sent = limits["recipients_per_day_without_baseline"], account.sums["recipients"]
-        return _signal("volume", 1, sent, None, threshold, f"{_total(case)} {unknown}", evidence) if sent > threshold else None
+        return _signal("volume", 1, sent, None, threshold, f"{total(case)} {unknown}", evidence) if sent > threshold else None
     normal, daily = fleet.of_hours(account, case.past), fleet.of_days(account, case.past)
     threshold = max(limits["recipients_per_hour"], _limit(case, normal))
     peak = _peak(case)
@@ -102,7 +101,7 @@ def volume(case: Case) -> Signal | None:
         return _signal("volume", 1, peak, normal.median, threshold, text, evidence)
     threshold, sent = max(limits["recipients_per_day"], _limit(case, daily)), account.sums["recipients"]
     if sent > threshold:
-        text = f"{_total(case)} (its normal: {_number(daily.median)} a day)"
+        text = f"{total(case)} (its normal: {_number(daily.median)} a day)"
         return _signal("volume", 1, sent, daily.median, threshold, text, evidence)
     weekly = fleet.of_weeks(account, case.past)
     threshold = max(limits["recipients_per_week"], limits["baseline_factor"] * weekly)
@@ -251,11 +250,6 @@ def complaints(case: Case) -> Signal | None:
 # ---- figures and words
 
 
-def lead(case: Case) -> str:
-    """Return how much an account sent, where its volume is no signal."""
-    return _total(case)
-
-
 def _limit(case: Case, normal: Normal) -> float:
     return normal.limit(case.limits["baseline_factor"], case.limits["baseline_deviations"]) if case.past else 0
 
@@ -279,7 +273,7 @@ def _burst(case: Case, threshold: float) -> str:
     """Return what was sent in the hours around the busiest one that follow each other, and in which time."""
     inside = fleet.within(case.account, *case.window)
     if not inside:
-        return _total(case)
+        return total(case)
     peak = max(inside, key=lambda hour: hour.recipients).hour
     by_hour = {hour.hour: hour for hour in inside if hour.recipients > threshold / 4}
     low = high = peak
@@ -292,7 +286,8 @@ def _burst(case: Case, threshold: float) -> str:
     return f"sent {_number(sum(hour.recipients for hour in burst))} recipients in {_duration(seconds)}"
 
 
-def _total(case: Case) -> str:
+def total(case: Case) -> str:
+    """Return how much an account sent in the window."""
     span = case.window[1] - case.window[0]
     return f"sent {_number(case.account.sums['recipients'])} recipients in {_duration(span)}"
 
@@ -309,4 +304,5 @@ def _number(value: float) -> str:
 
 def _at_least(account: Account, kind: str) -> str:
     count = account.at_least[kind]
-    return f"{'at least ' if count > len(account.values[kind]) or count >= LIMITS[kind] else ''}{_number(count)}"
+    # A host keeps so many at most: at that number there may be more.
+    return f"{'at least ' if count > len(account.values[kind]) or count >= KINDS[kind] else ''}{_number(count)}"

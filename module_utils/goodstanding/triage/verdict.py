@@ -14,7 +14,7 @@ import typing as t
 
 from . import fleet
 from .fleet import Account
-from .signals import FAMILIES, SAME_CAUSE, THRESHOLDS, Case, Signal, lead, signals_of
+from .signals import FAMILIES, SAME_CAUSE, THRESHOLDS, Case, Signal, signals_of, total
 
 MAX_EVIDENCE = 20
 _ORDER = {"compromised": 0, "suspect": 1, "exempt": 2}
@@ -85,7 +85,7 @@ def sentence(case: Case, signals: list[Signal], reason: str | None = None) -> st
     ordered = sorted(signals, key=lambda signal: FAMILIES.index(signal["family"]))
     words = [signal["text"] for signal in ordered]
     if not ordered or ordered[0]["family"] != "volume":
-        words.insert(0, lead(case))
+        words.insert(0, total(case))
     return f"{_name(case.account)} {', '.join(words)}" + (f" (exempt: {reason})" if reason else "") + "."
 
 

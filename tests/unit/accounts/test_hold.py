@@ -17,7 +17,7 @@ A, B = "a@alpha.test", "b@alpha.test"
 
 def test_a_hold_begins_goes_on_and_ends_with_the_suspicion():
     begun, ended = decide({}, [A], LIMITS, "r1", NOW)
-    assert (begun, ended) == ({A: {"since": NOW, "until": NOW + 12 * 3600, "incident": "r1", "state": "held"}}, [])
+    assert (begun, ended) == ({A: {"since": NOW, "until": NOW + 12 * 3600, "incident": "r1", "state": "held", "others": []}}, [])
     assert decide(begun, [A, B], LIMITS, "r2", NOW + 60)[0][A] == begun[A]
     assert decide(begun, [B], LIMITS, "r2", NOW + 60)[1] == [A]
 

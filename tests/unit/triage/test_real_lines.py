@@ -1,10 +1,7 @@
 # Copyright: (c) 2026, the Good Standing developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Verdicts at the edges of what tests/integration/test_scenarios.py stages, told with the same servers' kept lines and without the lab.
-
-What the verdict does not tell yet is marked as such: such a test fails once it does.
-"""
+"""Verdicts at the edges of what tests/integration/test_scenarios.py stages, told with the same servers' kept lines and without the lab."""
 
 from __future__ import annotations
 
