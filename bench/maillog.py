@@ -86,8 +86,10 @@ def read(log: str, state: str) -> None:
     """In a process of its own: one reading of the log, as the module does it."""
     from goodstanding_src.library import mail_log_info
 
-    params = {"source": "file", "paths": [log], "window": 24 * 12, "accepted_since": {}, "history": 28, "state": state,
-              "replies": json.load(sys.stdin), "addresses": ["198.51.100.11"], "watch": [], "controller_time": None, "clock_tolerance": 60}  # fmt: skip
+    params = {
+        "source": "file", "paths": [log], "window": 24 * 12, "accepted_since": {}, "history": 28, "state": state, "watch": [],
+        "replies": json.load(sys.stdin), "addresses": ["198.51.100.11"], "controller_time": None, "clock_tolerance": 60,
+    }  # fmt: skip
     began = time.monotonic()
     result, warning = mail_log_info.run(params, END, False)
     took = time.monotonic() - began
