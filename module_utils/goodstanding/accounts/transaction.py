@@ -12,6 +12,7 @@ from __future__ import annotations
 import typing as t
 
 from ..host import journal
+from ..host.files import STATE, HostError
 from ..host.journal import Fields
 
 
@@ -19,7 +20,7 @@ class Step(t.Protocol):
     """One place where accounts can be locked: a map, a file, a table, a directory.
 
     name: as in the journal, such as map, deny or backend:NAME.
-    own: the place is this project's alone, so that what is there without a line in the journal was put there by a lock, too.
+    own: the place is this project's alone: what stands there was put there by a lock, with or without a line in the journal.
     """
 
     name: str
@@ -51,23 +52,23 @@ def lock(step: Step, accounts: list[str], incident: str, check_mode: bool = Fals
     missing = sorted(set(accounts) - set(known))
     todo = []
     for account, fields in known.items():
-        before = opened.get((account, step.name))
-        if before is None or before.after is None or before.after != fields:
+        was = opened.get((account, step.name))
+        if was is None or was.after is None or was.after != fields:
             todo.append(account)
     if check_mode or not todo:
         return Outcome(todo, missing, {})
     for account in todo:
         if (account, step.name) not in opened:
-            journal.write(step=step.name, account=account, incident=incident, before=known[account], result="begun")
+            _note(step, account, incident, result="begun", before={} if step.own else known[account])
     try:
         step.lock(todo)
     except Exception:
         for account in todo:
-            journal.write(step=step.name, account=account, incident=incident, result="failed")
+            _note(step, account, incident, result="failed")
         raise
     after = step.read(todo)
     for account in todo:
-        journal.write(step=step.name, account=account, incident=incident, after=after.get(account) or {}, result="done")
+        _note(step, account, incident, result="done", after=after.get(account) or {})
     return Outcome([account for account in todo if after.get(account) != known[account]], missing, {})
 
 
@@ -87,7 +88,9 @@ def unlock(step: Step, accounts: list[str], incident: str, check_mode: bool = Fa
         if fields is None or fields == was.before:
             settled.append(account)
         elif was.after is not None and fields != was.after and not force:
-            refused[account] = f"{_told(fields, was.after)} in {step.name} were changed by hand since the lock, which set {_told(was.after, fields)}"
+            refused[account] = (
+                f"{_told(fields, was.after)} in {step.name} were changed by hand since the lock, which set {_told(was.after, fields)}"
+            )
         else:
             back[account] = was.before
     if not check_mode:
@@ -95,8 +98,19 @@ def unlock(step: Step, accounts: list[str], incident: str, check_mode: bool = Fa
             step.restore(back)
         for account in [*back, *settled]:
             if (account, step.name) in opened:
-                journal.write(step=step.name, account=account, incident=incident, result="undone")
+                _note(step, account, incident, result="undone")
     return Outcome(sorted(back), sorted(account for account in accounts if now.get(account) is None), refused)
+
+
+def _note(step: Step, account: str, incident: str, **rest: t.Any) -> None:
+    """Write a line of the journal. What is this project's own is changed even where the disk is full: it can be undone without."""
+    try:
+        journal.write(step=step.name, account=account, incident=incident, **rest)
+    except OSError as exc:
+        if not step.own:
+            raise HostError(
+                f"the journal {STATE}/{journal.FILE} cannot be written ({exc.strerror}), so {step.name} was not changed: is the disk full?"
+            ) from exc
 
 
 def _told(fields: Fields, other: Fields) -> str:

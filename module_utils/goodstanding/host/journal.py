@@ -17,7 +17,8 @@ import time
 import typing as t
 from pathlib import Path
 
-from .files import STATE, HostError
+from . import files
+from .files import HostError
 
 FILE = "journal.jsonl"
 #: What the fields of a step may be: one row of few short values.
@@ -27,6 +28,9 @@ _TAIL = 1 << 20
 MAX_OCTETS = 256 << 20
 
 Key = tuple[str, str]
+
+#: What this process wrote.
+written: list[dict[str, t.Any]] = []
 
 
 class Opened(t.NamedTuple):
@@ -48,14 +52,15 @@ class Book(t.NamedTuple):
 
 def write(**entry: t.Any) -> dict[str, t.Any]:
     """Append one line, on the disk when this returns; return it. time: seconds since 1970."""
-    Path(STATE).mkdir(mode=0o755, parents=True, exist_ok=True)
-    with open(os.open(f"{STATE}/{FILE}", os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+b", buffering=0) as file:
+    Path(files.STATE).mkdir(mode=0o755, parents=True, exist_ok=True)
+    with open(os.open(f"{files.STATE}/{FILE}", os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+b", buffering=0) as file:
         tail = _tail(file)
         row = {"time": time.time(), **entry}
         row["chain"] = _chain(_previous(tail), row)
         torn = b"" if not tail or tail.endswith(b"\n") else b"\n"  # a crash in the middle of a line: that line stays, and is seen
         file.write(torn + json.dumps(row, sort_keys=True).encode() + b"\n")
         os.fsync(file.fileno())
+    written.append(row)
     return row
 
 
@@ -98,7 +103,7 @@ def lines_after(chain: str | None, most: int = 5000) -> list[dict[str, t.Any]]:
 
 
 def _lines() -> t.Iterator[bytes]:
-    path = Path(STATE, FILE)
+    path = Path(files.STATE, FILE)
     try:
         if path.stat().st_size > MAX_OCTETS:
             raise HostError(f"{path} has more than {MAX_OCTETS >> 20} MiB: move it away to an archive and run again")
@@ -113,7 +118,7 @@ def read() -> Book:
     opened: dict[Key, Opened] = {}
     damaged: list[int] = []
     number, previous = 0, ""
-    for number, line in enumerate(_lines(), 1):  # noqa: B007
+    for number, line in enumerate(_lines(), 1):
         row = _row(line)
         if row is None:
             damaged.append(number)
