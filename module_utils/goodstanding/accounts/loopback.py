@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import smtplib
 import ssl
 import typing as t
@@ -14,6 +15,8 @@ from ..host.files import Run, must
 from . import postfix_conf, sessions
 
 ADDRESS = "127.0.0.1"
+#: Where a login comes from that is to fail: Dovecot delays the next logins of an address, and webmail comes from ADDRESS (auth penalty).
+STRANGER = "127.83.71.{}"
 TIMEOUT = 20
 
 
@@ -52,13 +55,11 @@ def tls() -> ssl.SSLContext:
     return context
 
 
-def connect(port: Port) -> smtplib.SMTP:
+def connect(port: Port, source: str = ADDRESS) -> smtplib.SMTP:
     """Return a session after EHLO, in TLS where the port offers it. OSError, smtplib.SMTPException where there is none."""
-    client: smtplib.SMTP
-    if port.wrapped:
-        client = smtplib.SMTP_SSL(ADDRESS, port.number, local_hostname="localhost", timeout=TIMEOUT, context=tls())
-    else:
-        client = smtplib.SMTP(ADDRESS, port.number, local_hostname="localhost", timeout=TIMEOUT)
+    options: dict[str, t.Any] = {"local_hostname": "localhost", "timeout": TIMEOUT, "source_address": (source, 0)}
+    kind: t.Any = functools.partial(smtplib.SMTP_SSL, context=tls()) if port.wrapped else smtplib.SMTP
+    client: smtplib.SMTP = kind(ADDRESS, port.number, **options)
     try:
         client.ehlo()
         if not port.wrapped and client.has_extn("starttls"):

@@ -11,12 +11,14 @@ then it is unlocked and must be let in again.
 from __future__ import annotations
 
 import base64
+import concurrent.futures
 import contextlib
 import hashlib
 import imaplib
 import os
 import secrets
 import smtplib
+import socket
 import time
 import typing as t
 from pathlib import Path
@@ -95,7 +97,7 @@ def _unknown(why: str) -> Canary:
 def _entry(secret: str) -> str:
     salt = os.urandom(8)
     hashed = base64.b64encode(hashlib.sha256(secret.encode() + salt).digest() + salt).decode()
-    return f"{dovecot_conf.CANARY}:{{SSHA256}}{hashed}::::::allow_nets={loopback.ADDRESS} nologin reason={_NO_MAILBOX}\n"
+    return f"{dovecot_conf.CANARY}:{{SSHA256}}{hashed}::::::allow_nets=127.0.0.0/8 nologin reason={_NO_MAILBOX}\n"
 
 
 def _set(run: Run, locked: bool, incident: str) -> None:
@@ -126,11 +128,14 @@ def _walk(run: Run, ports: list[loopback.Port], secret: str, incident: str) -> C
             code, text = _recipient(client, recipient)
             if code < 500 or "account locked" not in text:
                 why.append(f"the open session on port {port.number} was answered {code} {text}")
-            again, _ = _smtp(port, secret)
-            if again is not None:
-                again.close()
+        with concurrent.futures.ThreadPoolExecutor(len(ports) + 1) as pool:  # each answer is delayed by two seconds
+            again = [pool.submit(_smtp, port, secret, loopback.STRANGER.format(number)) for number, port in enumerate(ports, 2)]
+            after = pool.submit(_imap, secret, loopback.STRANGER.format(1)).result()
+        for port, attempt in zip(ports, again):
+            client = attempt.result()[0]
+            if client is not None:
+                client.close()
                 why.append(f"a new login on port {port.number} was let in")
-        after = _imap(secret)
     _set(run, False, incident)
     time.sleep(_REREAD)
     for port in ports:
@@ -144,10 +149,10 @@ def _walk(run: Run, ports: list[loopback.Port], secret: str, incident: str) -> C
     return {"smtp": "accepted" if any("port" in one for one in why) else "refused", "imap": imap, "why": "; ".join(why)[:300] or None}
 
 
-def _smtp(port: loopback.Port, secret: str) -> tuple[smtplib.SMTP | None, str]:
+def _smtp(port: loopback.Port, secret: str, source: str = loopback.ADDRESS) -> tuple[smtplib.SMTP | None, str]:
     """Return a session of the canary, or why there is none."""
     try:
-        client = loopback.connect(port)
+        client = loopback.connect(port, source)
     except (OSError, smtplib.SMTPException) as exc:
         return None, type(exc).__name__
     try:
@@ -170,10 +175,21 @@ def _recipient(client: smtplib.SMTP, recipient: str) -> tuple[int, str]:
         return 0, type(exc).__name__
 
 
-def _imap(secret: str) -> str:
+class _Imap(imaplib.IMAP4):
+    """A client that comes from an address of its own; what it is told before it connects imaplib does not offer."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        super().__init__(loopback.ADDRESS, timeout=loopback.TIMEOUT)
+
+    def _create_socket(self, timeout: float | None = None) -> socket.socket:
+        return socket.create_connection((self.host, self.port), timeout, (self.source, 0))
+
+
+def _imap(secret: str, source: str = loopback.ADDRESS) -> str:
     """Return whether the canary's password is accepted by IMAP; what comes after that is its reason for no login (passdb, nologin)."""
     try:
-        with imaplib.IMAP4(loopback.ADDRESS, timeout=loopback.TIMEOUT) as client:
+        with _Imap(source) as client:
             if "STARTTLS" in client.capabilities:
                 client.starttls(loopback.tls())
             client.login(dovecot_conf.CANARY, secret)
