@@ -61,7 +61,7 @@ class Host:
         if words[0] == "postmap":
             self.step()
             source = words[1].removeprefix("lmdb:")
-            lines = [line for line in open(source, encoding="utf-8") if not line.startswith("#")]
+            lines = [line for line in files.read_text(source).splitlines(keepends=True) if not line.startswith("#")]
             self.made(words[1]).write_text("".join(lines).replace(" ", "\t", 1) if lines else "")
         return (67 if words[:2] == ["doveadm", "user"] and "ghost" in words[2] else 0), "", ""
 
@@ -91,6 +91,14 @@ def test_a_lock_is_set_in_every_place_once_and_set_back_to_the_byte(host):
     assert lock.unlock(host.run, [A], "i3", False)["changed"] is True
     assert host.prints() == before
     assert lock.unlock(host.run, [A], "i3", False)["changed"] is False
+
+
+def test_a_map_that_is_older_than_its_source_is_made_again(host):
+    lock.stop(host.run, [A], "i1", False)
+    host.made("map").write_text("")
+    assert lock.stop(host.run, [A], "i2", True)["changed"] is True
+    lock.stop(host.run, [A], "i2", False)
+    assert A in host.made("map").read_text()
 
 
 @pytest.mark.parametrize("act", range(1, 12))
@@ -135,7 +143,7 @@ def test_one_place_that_fails_keeps_no_other_from_being_locked(host, monkeypatch
         files.write_file(file)
 
     monkeypatch.setattr(places, "write_file", read_only)
-    with pytest.raises(HostError, match="map: .*Read-only file system"):
+    with pytest.raises(HostError, match=r"map: .*Read-only file system"):
         lock.stop(host.run, [A], "i1", False)
     assert host.locks(A) == ["deny"]
 
@@ -189,7 +197,7 @@ def test_what_a_host_needs_is_never_locked(name):
 
 
 def test_an_account_that_is_not_there_is_refused_where_that_is_known(host):
-    with pytest.raises(HostError, match="there is no account ghost@alpha.test on this host"):
+    with pytest.raises(HostError, match=r"there is no account ghost@alpha\.test on this host"):
         lock.stop(host.run, [A, "ghost@alpha.test"], "i1", False, must_exist=True)
     assert host.locks(A) == []
     lock.stop(host.run, ["ghost@alpha.test"], "i1", False)
