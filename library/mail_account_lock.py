@@ -53,6 +53,10 @@ options:
     description: Unlock also what was changed by hand since the lock, and where the journal was tampered with.
     type: bool
     default: false
+  reason:
+    description: Why the accounts are unlocked; it goes to the journal.
+    type: str
+    default: ""
   incident:
     description: A name for the incident; it is shown in Postfix's refusals and in the journal C(/var/lib/goodstanding/journal.jsonl).
     type: str
@@ -132,6 +136,7 @@ def main() -> None:
             "must_exist": {"type": "bool", "default": True},
             "addresses": {"type": "list", "elements": "str", "default": []},
             "force": {"type": "bool", "default": False},
+            "reason": {"type": "str", "default": ""},
             "incident": {"type": "str", "default": "manual"},
         },
         supports_check_mode=True,
@@ -151,7 +156,7 @@ def main() -> None:
         accounts = check_names(p["accounts"], p["never"] if locked else [], p["incident"])
         with alone(check_mode, p["incident"]):
             if not locked:
-                result.update(unlock(run, accounts, p["incident"], check_mode, p["force"]))
+                result.update(unlock(run, accounts, p["incident"], check_mode, p["force"], p["reason"]))
             elif p["phase"] != "finish":
                 result.update(stop(run, accounts, p["incident"], check_mode, p["must_exist"]))
             if locked and p["phase"] != "stop":

@@ -92,9 +92,10 @@ def finish(run: Run, accounts: list[str], incident: str, check_mode: bool, addre
     }
 
 
-def unlock(run: Run, accounts: list[str], incident: str, check_mode: bool, force: bool = False) -> dict[str, t.Any]:
+def unlock(run: Run, accounts: list[str], incident: str, check_mode: bool, force: bool = False, reason: str = "") -> dict[str, t.Any]:
     """Set back what the lock set in every place, the last one first, and forget the lock; HostError names an account that this host does
-    not know at all, and a journal that cannot be trusted. force: also where something was changed by hand since."""
+    not know at all, and a journal that cannot be trusted. force: also where something was changed by hand since; reason: for the journal.
+    """
     locks = load_state(LOCKS)
     here = places.all_of(run, incident)
     book = journal.read()
@@ -126,6 +127,7 @@ def unlock(run: Run, accounts: list[str], incident: str, check_mode: bool, force
         save_state(LOCKS, left)
         # What the account did until now is dealt with: the next run does not lock it again for that.
         save_state(REINSTATED, {**load_state(REINSTATED), **dict.fromkeys(freed, time.time())})
+        journal.write(step="reinstate", accounts=freed, incident=incident, reason=reason[:1000])
     changed = changed or left != locks
     if changed and not check_mode:
         refused += ending.forget_logins(run, accounts)
