@@ -20,14 +20,11 @@ HOSTS = {"mx1": "198.51.100.11", "mx2": "198.51.100.12"}
 TLS = ssl.create_default_context(); TLS.check_hostname = False; TLS.verify_mode = ssl.CERT_NONE
 smtp, imap, floods = {}, {}, {}
 
-def smtp_open(host, user, password, source="203.0.113.24"):
-    client = smtplib.SMTP(HOSTS[host], 587, "botnet", 20, (source, 0))
+def smtp_open(host, user, password, source="203.0.113.24", port=587):
+    client = smtplib.SMTP(HOSTS[host], port, "botnet", 20, (source, 0))
     client.starttls(context=TLS); client.ehlo()
-    if "LOGIN" in client.esmtp_features.get("auth", "") or "PLAIN" in client.esmtp_features.get("auth", ""):
-        client.user, client.password = user, password
-        code, text = client.auth("PLAIN", client.auth_plain)
-        return client, code
-    return client, 0
+    client.user, client.password = user, password
+    return client, client.auth("PLAIN", client.auth_plain)[0]
 
 def send(client, sender, recipient="known1@dest1.world.test", size=200):
     for call in (lambda: client.mail(sender), lambda: client.rcpt(recipient), lambda: client.data(b"Subject: x\r\n\r\n" + b"x" * size)):
@@ -66,7 +63,7 @@ class Flood(threading.Thread):
 def do(act):
     name, what = act.get("name"), act["do"]
     if what == "smtp":
-        client, code = smtp_open(act["host"], act["user"], act["password"])
+        client, code = smtp_open(act["host"], act["user"], act["password"], port=act.get("port", 587))
         smtp[name] = client
         return code
     if what == "send":
