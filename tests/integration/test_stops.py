@@ -108,15 +108,8 @@ TABLE: list[str] = []
 def plumbed():
     lab("reset")
     for host, dovecot in zip(HOSTS, (DOVECOT_23, DOVECOT_24)):
-        rows = [f"INSERT INTO mailbox VALUES ('{name}@alpha.test', '{{PLAIN}}sql', '1'); " for name in ("bob", "carol")]
-        on(host, "bash", "-ec", dovecot + CYRUS + OTHER_MAPS + "postconf -e service_throttle_time=2s; postfix reload", data="")
-        on(
-            host,
-            "bash",
-            "-ec",
-            "sqlite3 /etc/dovecot/lab.sqlite; chown dovecot: /etc/dovecot/lab.sqlite; doveadm reload",
-            data=SQL + "".join(rows),
-        )
+        on(host, "bash", "-ec", "sqlite3 /etc/dovecot/lab.sqlite; chown dovecot: /etc/dovecot/lab.sqlite", data=SQL)
+        on(host, "bash", "-ec", dovecot + CYRUS + OTHER_MAPS + "postconf -e service_throttle_time=2s; postfix reload; doveadm reload")
     playbook("install.yml")
     yield
     lab("reset")
