@@ -105,8 +105,8 @@ def test_two_runs_at_once_wait_for_each_other():
     assert [play.returncode for play in plays] == [0, 0], said
     assert [text.count("contained=True") for text in said] == [2, 2], said
     for host in HOSTS:
-        begun = on(host, "bash", "-c", "grep -c '\"result\": \"begun\"' /var/lib/goodstanding/journal.jsonl")
-        done = on(host, "bash", "-c", "grep -c '\"result\": \"done\"' /var/lib/goodstanding/journal.jsonl")
+        begun = on(host, "bash", "-c", 'grep -c \'"result": "begun"\' /var/lib/goodstanding/journal.jsonl')
+        done = on(host, "bash", "-c", 'grep -c \'"result": "done"\' /var/lib/goodstanding/journal.jsonl')
         assert begun == done
         assert module(host, "mail_lock_info")["journal"]["damaged"] == []
         module(host, "mail_account_lock", accounts=[VICTIM], state="unlocked")
