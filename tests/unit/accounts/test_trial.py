@@ -25,7 +25,7 @@ def test_a_lock_that_changes_nothing_for_others_is_taken():
     [
         (
             {"control": (451, "4.3.5 Server configuration error")},
-            "would answer 451 4.3.5 Server configuration error instead of 250 to mail",
+            "would answer 451 4.3.5 Server configuration error instead of 250",
         ),
         ({"relay": (250, "Ok")}, "would answer 250 Ok instead of 554 to mail of a stranger"),
         ({"locked": (250, "Ok")}, "would answer 250 Ok to a locked account"),
