@@ -59,6 +59,7 @@ echo START=yes >> /etc/default/saslauthd
 adduser --quiet postfix sasl
 printf 'pwcheck_method: saslauthd\\nmech_list: PLAIN LOGIN\\n' > /etc/postfix/sasl/smtpd.conf
 systemctl restart saslauthd
+postconf -e cyrus_sasl_config_path=/etc/postfix/sasl
 postconf -M '2587/inet=2587 inet n - n - - smtpd'
 for one in syslog_name=postfix/cyrus smtpd_sasl_type=cyrus smtpd_sasl_path=smtpd smtpd_sasl_auth_enable=yes smtpd_tls_auth_only=yes; do
   postconf -P "2587/inet/$one"
