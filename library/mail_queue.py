@@ -105,6 +105,11 @@ queued:
   description: Number of the selected messages that are in the queue and not on hold.
   type: int
   returned: success
+faults:
+  description: What else went wrong; the state was reached all the same. They are warnings, too.
+  type: list
+  elements: str
+  returned: success
 held:
   description: Number of the selected messages on hold, by account, C(client:NETWORK) and C(uid:NUMBER).
   type: dict
@@ -179,14 +184,19 @@ def main() -> None:
         evidence = Evidence(p["evidence_directory"], p["incident"], p["evidence_days"], p["evidence_sample"])
         with alone(read_only, p["incident"]):
             if not read_only:
-                expired = expire(p["evidence_directory"], time.time())
-                if expired:
-                    journal.write(step="evidence expired", incident=p["incident"], removed=expired)
+                try:
+                    expired = expire(p["evidence_directory"], time.time())
+                    if expired:
+                        journal.write(step="evidence expired", incident=p["incident"], removed=expired)
+                except OSError as exc:  # no reason to let mail go out
+                    module.warn(f"evidence whose time is over could not be removed from {p['evidence_directory']}: {exc.strerror}")
             result: dict[str, t.Any] = apply(
                 runner(module), selection, p["state"], p["incident"], check_mode, (), evidence, p["max_disk_percent"]
             )
     except (HostError, OSError) as exc:
         module.fail_json(msg=str(exc))
+    for fault in result["faults"]:
+        module.warn(fault)
     module.exit_json(**{**result, "changed": result["changed"] or bool(expired), "expired": expired})
 
 

@@ -64,6 +64,7 @@ def apply(
         "backscatter": _some(work.backscatter(after)),
         "over_budget": over_budget(work.queue.directory, held, max_disk_percent),
         "evidence": evidence.summary() if evidence and state == "deleted" else None,
+        "faults": work.faults,
         "diff": {"before": _told(selection, before), "after": _told(selection, after)},
     }
 
@@ -86,6 +87,7 @@ class _Work:
         self.deleted: set[str] = set()
         self.seen: dict[str, Message] = {}
         self.last: Scan | None = None
+        self.faults: list[str] = []
 
     def look(self) -> Scan:
         found = self.queue.scan()
@@ -172,7 +174,10 @@ class _Work:
     def _journal(self, state: str, queue_ids: set[str], **more: str) -> None:
         names = self.queue.selection.names()
         some = sorted(queue_ids)[:MAX_IDS]
-        journal.write(step=f"queue {state}", accounts=names, incident=self.incident, queue_ids=some, count=len(queue_ids), **more)
+        try:
+            journal.write(step=f"queue {state}", accounts=names, incident=self.incident, queue_ids=some, count=len(queue_ids), **more)
+        except OSError as exc:  # a full disk is the last reason to let mail go out
+            self.faults.append(f"{len(queue_ids)} messages were {state}, and the journal could not be written: {exc.strerror}")
 
 
 def _some(queue_ids: t.Collection[str]) -> dict[str, t.Any]:

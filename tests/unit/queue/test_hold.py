@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 
@@ -140,6 +141,16 @@ def test_mail_in_maildrop_is_waited_for_and_told(spool):
     done = spool.apply("held", MALLORY)
     assert (done["queued"], done["moved"]) == (1, 2)
     assert ["postkick", "public", "pickup", "W"] in spool.commands
+
+
+def test_mail_is_held_where_the_journal_cannot_be_written(spool, monkeypatch):
+    def full(**entry):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(hold.journal, "write", full)
+    done = spool.apply("held", MALLORY)
+    assert (done["held"], done["queued"]) == ({MALLORY: 3}, 0)
+    assert done["faults"] == ["2 messages were held, and the journal could not be written: No space left on device"]
 
 
 def test_backscatter_is_listed_and_left(spool, evidence):
