@@ -19,7 +19,8 @@ import typing as t
 HEAD, LIMIT = 4096, 65536
 _ATTRIBUTE, _SENDER, _MESSAGE, _EXTRACTED, _LINE = ord("A"), ord("S"), ord("M"), ord("X"), ord("N")
 _ORIGINAL, _RECIPIENT, _DONE = ord("O"), ord("R"), ord("D")
-_WANTED = (b"sasl_username", b"client_address", b"log_client_address")
+_WANTED = (b"sasl_username=", b"client_address=", b"log_client_address=")
+_ENDS = (_ORIGINAL, _RECIPIENT, _DONE, _MESSAGE)
 _USERID = re.compile(rb"Received: by .{1,400}, from userid (\d{1,10})\)\Z")
 
 
@@ -44,43 +45,43 @@ class Recipients(t.NamedTuple):
 
 def records(data: bytes, position: int = 0) -> t.Iterator[tuple[int, int, int]]:
     """Yield (type, begin, end) of each record that begins in the data; the last one's end may be beyond it."""
-    size = len(data)
-    while position < size:
-        kind = data[position]
-        length = shift = 0
-        while True:
-            position += 1
-            if position >= size or shift > 28:
-                return
-            octet = data[position]
-            length |= (octet & 0x7F) << shift
-            if octet < 0x80:
-                break
-            shift += 7
-        position += 1
-        yield kind, position, position + length
-        position += length
+    last = len(data) - 1
+    while position < last:
+        kind, length, begin = data[position], data[position + 1], position + 2
+        if length > 0x7F:
+            length, shift = length & 0x7F, 7
+            while True:
+                if begin > last or shift > 28:
+                    return
+                octet = data[begin]
+                begin += 1
+                length |= (octet & 0x7F) << shift
+                if octet < 0x80:
+                    break
+                shift += 7
+        position = begin + length
+        yield kind, begin, position
 
 
 def parse(data: bytes) -> Envelope | None:
     """Return the envelope up to its first recipient; None where the data ends before, or is no queue file. data: a file's beginning."""
     if data[:1] not in (b"C", b"T"):
         return None
-    size, sender = len(data), None
+    sender = None
     attributes: dict[bytes, bytes] = {}
     for kind, begin, end in records(data):
-        if end > size:
+        if end > len(data):
             return None
         if kind == _ATTRIBUTE:
-            name, _, value = data[begin:end].partition(b"=")
-            if name in _WANTED:
+            if data.startswith(_WANTED, begin):
+                name, _, value = data[begin:end].partition(b"=")
                 attributes.setdefault(name, value)  # as qmgr(8) does, which ignores a second one
         elif kind == _SENDER:
             sender = data[begin:end] if sender is None else sender
-        elif kind in (_ORIGINAL, _RECIPIENT, _DONE, _MESSAGE):
+        elif kind in _ENDS:
             if sender is None:
                 return None
-            login, client, told = (text(attributes.get(name, b"")) for name in _WANTED)
+            login, client, told = (text(attributes.get(name[:-1], b"")) for name in _WANTED)
             return Envelope(login, text(sender), client, told or client, "" if kind == _MESSAGE else text(data[begin:end]))
     return None
 

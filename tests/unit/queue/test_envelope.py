@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sys
 from pathlib import Path
 
@@ -133,3 +134,21 @@ def test_arrival():
     assert envelope.arrival(message(**GIVEN)) == 1795500000.25
     assert envelope.arrival(b"") is None
     assert envelope.arrival(record("C", "1") + record("T", "never")) is None
+
+
+def test_no_damage_makes_an_error_or_somebody_elses_login(tmp_path):
+    whole, chance = message(**GIVEN), random.Random(5)
+    for _ in range(3000):
+        data = bytearray(whole)
+        for _ in range(chance.randint(1, 6)):
+            place = chance.randrange(len(data))
+            data[place : place + chance.randint(0, 3)] = chance.choice(
+                [b"", b"\0", b"\xff" * 5, b"A", b"M\0", bytes([chance.randrange(256)])]
+            )
+        file = opened(tmp_path, bytes(data))
+        found = envelope.read(file)
+        assert found is None or "victim" not in found.login or b"victim" in bytes(data[: data.find(b"M\0")])
+        envelope.submitter(file, "AB12CD34EF")
+        assert len(envelope.recipients(file, 5).known) <= 5
+        envelope.arrival(bytes(data))
+        os.close(file)
