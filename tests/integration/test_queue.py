@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -27,6 +28,17 @@ SINK = """
 postconf -e 'relayhost=[127.0.0.1]:2525' && postfix reload
 install -d -o postfix /var/tmp/sink
 systemd-run --quiet --collect --unit=lab-sink --property=WorkingDirectory=/var/tmp/sink smtp-sink -u postfix -w 1 -D got 127.0.0.1:2525 500
+"""
+REJECTING = """
+systemd-run --quiet --collect --unit=lab-reject smtp-sink -u postfix -f RCPT 127.0.0.1:2526 100
+postconf -e 'transport_maps=inline:{reject.test=smtp:[127.0.0.1]:2526, forged.test=smtp:[127.0.0.1]:1}' && postfix reload
+"""
+BOUNCED = f"""
+import smtplib, ssl
+client = smtplib.SMTP("127.0.0.1", 587, "client.invalid", timeout=60)
+client.starttls(context=ssl._create_unverified_context())
+client.login("{BAD}", "pw-{BAD.replace("@", "-")}")
+client.sendmail("chief@forged.test", ["x@reject.test", "y@forged.test"], "Subject: x")
 """
 SUBMIT = "setpriv --reuid=33 --regid=33 --clear-groups sendmail -f www@alpha.test web.1@dest1.world.test"
 
@@ -160,3 +172,26 @@ def test_a_local_users_mail_is_found_by_its_uid(accepted):
         rows = [json.loads(line) for line in on(host, "postqueue", "-j").splitlines()]
         assert [row["sender"] for row in rows if row["queue_name"] == "hold"] == ["www@alpha.test"]
     queue("deleted", uids=[WEB])
+
+
+def test_mail_that_was_queued_again_is_found_and_bounces_to_the_forged_sender_are_listed(accepted):
+    for host in HOSTS:
+        on(host, "sh", "-ec", REJECTING)
+        on(host, "python3", "-", data=BOUNCED)
+        deadline = time.time() + 30
+        while '"sender": "MAILER-DAEMON"' not in on(host, "postqueue", "-j"):
+            assert time.time() < deadline, "the bounce never came"
+            time.sleep(0.5)
+        (queue_id,) = [
+            row["queue_id"] for row in map(json.loads, on(host, "postqueue", "-j").splitlines()) if row["sender"] == "chief@forged.test"
+        ]
+        on(host, "postsuper", "-r", queue_id)
+    said = queue("deleted", BAD, incident="backscatter")
+    for host in HOSTS:
+        left = [
+            row
+            for row in map(json.loads, on(host, "postqueue", "-j").splitlines())
+            if row["sender"] in ("MAILER-DAEMON", "chief@forged.test")
+        ]
+        assert [row["sender"] for row in left] == ["MAILER-DAEMON"]
+        assert (said[host]["deleted"], said[host]["backscatter"]) == (1, {"count": 1, "queue_ids": [left[0]["queue_id"]]})

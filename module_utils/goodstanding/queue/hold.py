@@ -25,6 +25,7 @@ MAX_PASSES = 20
 PATIENCE = 0.5
 #: So many queue IDs are returned, and written into a line of the journal.
 MAX_IDS = 1000
+_ADVICE = "the queue cannot be changed (with maillog_file set, postsuper needs a Postfix that runs)"
 _REMOVED = re.compile(r"^postsuper: ([0-9A-Za-z]{5,30}): removed$", re.MULTILINE)
 
 
@@ -131,7 +132,7 @@ class _Work:
             if removed:
                 self._journal("deleted", removed, evidence=self.evidence.path)
             if code:
-                raise HostError(f"postsuper -d - hold ended with {code}: {err.strip()[-600:]}: the queue cannot be changed")
+                raise HostError(f"postsuper -d - hold ended with {code}: {err.strip()[-600:]}: {_ADVICE}")
         return self.hold(found) + len(inside)
 
     def left(self, after: Scan) -> list[str]:
@@ -166,7 +167,7 @@ class _Work:
     def _move(self, rows: list[Message], state: str) -> int:
         if rows:
             listed = "".join(f"{row.queue_id}\n" for row in rows)
-            must(self.run, ["postsuper", "-h" if state == "held" else "-H", "-"], "the queue cannot be changed", listed)
+            must(self.run, ["postsuper", "-h" if state == "held" else "-H", "-"], _ADVICE, listed)
             self.moved.update(row.queue_id for row in rows)
             self._journal(state, {row.queue_id for row in rows})
         return len(rows)
