@@ -80,7 +80,7 @@ class Evidence:
                 kept.append(message)
                 if (row["queue_id"], row["sha256"]) not in known:
                     lines.append(json.dumps(row, sort_keys=True, ensure_ascii=True) + "\n")
-        _append(path, "".join(lines).encode())
+        _write(path, "".join(lines).encode(), os.O_APPEND)
         self._messages += len(lines)
         self._seal()
         return kept
@@ -112,7 +112,7 @@ class Evidence:
         created = (_manifest(self.path) or {}).get("created", now)
         value = {"format": _FORMAT, "incident": self.incident, "created": created, "expires": now + self.days * 86400, "files": files}
         temporary = os.path.join(self.path, ".manifest.json")
-        _write(temporary, json.dumps(value, indent=1, sort_keys=True).encode() + b"\n")
+        _write(temporary, json.dumps(value, indent=1, sort_keys=True).encode() + b"\n", os.O_TRUNC)
         os.replace(temporary, os.path.join(self.path, "manifest.json"))
         _sync_folder(self.path)
 
@@ -220,25 +220,12 @@ def _write_all(file: int, data: bytes) -> None:
         view = view[os.write(file, view) :]
 
 
-def _write(path: str, data: bytes) -> None:
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+def _write(path: str, data: bytes, how: int) -> None:
+    """Write to a file on the disk. how: os.O_TRUNC or os.O_APPEND."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | how, 0o600)
     try:
         _write_all(file, data)
         os.fsync(file)
-    finally:
-        os.close(file)
-
-
-def _append(path: str, data: bytes) -> None:
-    """Append to a file on the disk, all or nothing."""
-    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
-    before = os.fstat(file).st_size
-    try:
-        _write_all(file, data)
-        os.fsync(file)
-    except BaseException:
-        os.ftruncate(file, before)
-        raise
     finally:
         os.close(file)
 

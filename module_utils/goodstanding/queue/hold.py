@@ -123,7 +123,6 @@ class _Work:
         assert self.evidence is not None
         inside = [row for row in found.messages.values() if row.queue == "hold"]
         kept = [row for row in self.evidence.keep(inside) if self.queue.same(row)]
-        self.deleted -= found.messages.keys()
         if kept:
             listed = "".join(f"{row.queue_id}\n" for row in kept)
             code, out, err = self.run(["postsuper", "-d", "-", "hold"], listed)

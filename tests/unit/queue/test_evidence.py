@@ -130,9 +130,11 @@ def test_evidence_expires_and_nothing_else_does(postfix, place):
     (place / "notes").mkdir()
     (place / "notes/manifest.json").write_text(json.dumps({"expires": 0}))
     (place / "link").symlink_to(place / "old")
+    (place / "linked").mkdir()
+    (place / "linked/manifest.json").symlink_to(place / "old/manifest.json")
     assert expire(str(place), time.time()) == []
     assert expire(str(place), time.time() + 2 * 86400) == ["old"]
-    assert sorted(path.name for path in place.iterdir()) == ["link", "new", "notes"]
+    assert sorted(path.name for path in place.iterdir()) == ["link", "linked", "new", "notes"]
     assert expire(str(place / "nowhere"), 0) == []
 
 

@@ -53,6 +53,21 @@ def test_held_and_released(spool, evidence):
     assert lines == [(f"queue {state}", [MALLORY], "r1", 2, ["BAD01", "BAD02"]) for state in ("held", "released")]
 
 
+def test_some_are_spared_and_each_is_let_go_once(spool, monkeypatch):
+    spool.apply("held", MALLORY, but={"BAD02"})
+    assert spool.where()["BAD02"] == "deferred"
+    scan = Queue.scan
+
+    def again(self):  # somebody puts it on hold again, and means it
+        if spool.where()["BAD01"] == "deferred":
+            (spool.root / "deferred/BAD01").rename(spool.root / "hold/BAD01")
+        return scan(self)
+
+    monkeypatch.setattr(Queue, "scan", again)
+    done = spool.apply("released", MALLORY)
+    assert (done["moved"], done["held"]) == (2, {MALLORY: 1})
+
+
 def test_deleted_from_hold_alone_and_nothing_of_others(spool, evidence):
     done = spool.apply("deleted", MALLORY, evidence=evidence)
     assert (done["changed"], done["moved"], done["deleted"], done["queued"], done["held"]) == (True, 2, 3, 0, {MALLORY: 0})
