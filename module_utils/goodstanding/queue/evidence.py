@@ -48,9 +48,9 @@ class Evidence:
     def predict(self, messages: int) -> None:
         self._messages, self._samples = messages, min(messages, self.sample)
 
-    def summary(self) -> dict[str, t.Any]:
-        """Return what may be told of it: where it is and how much."""
-        return {"path": self.path, "messages": self._messages, "sample": self._samples}
+    def summary(self) -> dict[str, t.Any] | None:
+        """Return what may be told of it, where it is and how much; None where nothing was written by this run."""
+        return {"path": self.path, "messages": self._messages, "sample": self._samples} if self._messages else None
 
     def keep(self, messages: list[Message]) -> list[Message]:
         """Write down these messages and return those that are; what changed meanwhile is left out. HostError where it cannot be written."""

@@ -42,7 +42,7 @@ def test_held_and_released(spool, evidence):
     done = spool.apply("held", MALLORY, evidence=evidence)
     assert (done["changed"], done["moved"], done["queued"], done["held"]) == (True, 2, 0, {MALLORY: 3})
     assert spool.where() == {"BAD01": "hold", "BAD02": "hold", "BAD03": "hold", "GOOD1": "active", "GOOD2": "hold"}
-    assert (done["evidence"], done["deleted"], evidence.summary()["messages"]) == (None, 0, 0)
+    assert (done["evidence"], done["deleted"], evidence.summary()) == (None, 0, None)
     assert done["diff"] == {"before": f"{MALLORY}: 2 queued, 1 on hold\n", "after": f"{MALLORY}: 0 queued, 3 on hold\n"}
     again = spool.apply("held", MALLORY)
     assert (again["changed"], again["moved"], again["held"]) == (False, 0, {MALLORY: 3})
@@ -78,6 +78,8 @@ def test_deleted_from_hold_alone_and_nothing_of_others(spool, evidence):
     assert [(line["step"], line["count"]) for line in spool.told()] == [("queue held", 2), ("queue deleted", 3)]
     again = spool.apply("deleted", MALLORY, evidence=evidence)
     assert (again["changed"], again["deleted"]) == (False, 0)
+    fresh = Evidence(str(Path(evidence.path).parent), "r1", 90, 2)
+    assert spool.apply("deleted", MALLORY, evidence=fresh)["evidence"] is None
 
 
 @pytest.mark.parametrize("state", STATES)
