@@ -137,7 +137,7 @@ over_budget:
   type: bool
   returned: success
 evidence:
-  description: C(path) on the host, C(messages) that are written down there and how many of them whole (C(sample)); null where nothing was deleted.
+  description: C(path) on the host, C(messages) that are written down there and how many whole (C(sample)); null where nothing was deleted.
   type: dict
   returned: success
 expired:
