@@ -14,9 +14,9 @@ import time
 import typing as t
 
 from ..host import journal
-from ..host.files import File, HostError, Run, changes, diff, load_state, must, read_text, save_state, write_file
+from ..host.files import File, HostError, Run, changes, diff, load_state, read_text, save_state, write_file
 from ..queue import hold as queue
-from ..queue.envelope import messages_of
+from ..queue.scan import Message, Queue, queue_directory, select
 from . import plumbing, postfix_conf
 
 HOLDS = "holds.json"
@@ -26,11 +26,13 @@ Hold = dict[str, t.Any]
 
 
 class Limits(t.NamedTuple):
-    """hours: how long at most; messages, octets: how much of an account's mail is held before more is deferred."""
+    """hours: how long at most; messages, octets: how much of an account's mail is held before more is deferred; disk_percent: how much of
+    all accounts', in percent of the free space."""
 
     hours: float
     messages: int
     octets: int
+    disk_percent: float = 20
 
 
 def reconcile(
@@ -43,15 +45,16 @@ def reconcile(
     named = {*suspects, *before} if keep else set(suspects)
     locked = set(load_state("locks.json"))
     holds, ended = decide(before, sorted(named - locked), limits, incident, now)
-    directory = must(run, ["postconf", "-h", "queue_directory"], "Postfix's queue directory is not known").strip()
-    _look(holds, before, ended, directory)
+    directory = queue_directory(run)
+    full = queue.over_budget(directory, _look(holds, before, ended, directory), limits.disk_percent)
     for hold in holds.values():
         if hold["state"] != "released":
-            hold["state"] = "deferring" if hold["messages"] >= limits.messages or hold["octets"] >= limits.octets else "held"
+            over = full or hold["messages"] >= limits.messages or hold["octets"] >= limits.octets
+            hold["state"] = "deferring" if over else "held"
     files = changes([File(plumbing.MAP_SOURCE, postfix_conf.write_map(_with_locks(entries(holds)), postfix_conf.MAP_HEAD))])
-    over = [name for name in before if name not in locked and holds.get(name, {"state": "released"})["state"] == "released"]
+    past = [name for name in before if name not in locked and holds.get(name, {"state": "released"})["state"] == "released"]
     # Once: who puts it on hold again by hand later means it.
-    release = sorted(name for name in over if before[name]["state"] != "released" and (holds.get(name) or before[name])["messages"])
+    release = sorted(name for name in past if before[name]["state"] != "released" and (holds.get(name) or before[name])["messages"])
     begun = sorted(holds.keys() - before.keys())
     if not check_mode:
         _carry_out(run, [file for file, _ in files], {name: before[name]["others"] for name in release}, incident)
@@ -76,20 +79,23 @@ def decide(before: dict[str, Hold], suspects: list[str], limits: Limits, inciden
     return holds, sorted(name for name in before if name not in holds)
 
 
-def _look(holds: dict[str, Hold], before: dict[str, Hold], ended: list[str], directory: str) -> None:
-    """Write into the holds how much of an account's mail is on hold. others: queue IDs that were on hold before, and stay there."""
+def _look(holds: dict[str, Hold], before: dict[str, Hold], ended: list[str], directory: str) -> list[Message]:
+    """Write into the holds how much of an account's mail is on hold, and return it. others: what was on hold before, and stays there."""
     counted = {**holds, **{name: before[name] for name in ended}}
     for hold in counted.values():
         hold.update(messages=0, octets=0)
-    for queue_id, row in messages_of(counted, directory).items():
-        hold = counted[row["account"]]
-        if row["queue"] != "hold" or queue_id in hold["others"]:
+    held = []
+    for queue_id, row in Queue(directory, select(counted)).scan().messages.items():
+        hold = counted[row.of]
+        if row.queue != "hold" or queue_id in hold["others"]:
             continue
-        if row["account"] in before:
+        if row.of in before:
             hold["messages"] += 1
-            hold["octets"] += row["size"]
+            hold["octets"] += row.octets
+            held.append(row)
         else:
             hold["others"].append(queue_id)
+    return held
 
 
 def entries(holds: dict[str, Hold]) -> dict[str, str]:
@@ -114,7 +120,8 @@ def _carry_out(run: Run, files: list[File], release: dict[str, list[str]], incid
     if files:
         plumbing.make_map(run, plumbing.MAP_SOURCE)
     if release:
-        queue.apply(run, sorted(release), "released", incident, False, {queue_id for others in release.values() for queue_id in others})
+        others = {queue_id for several in release.values() for queue_id in several}
+        queue.apply(run, select(release), "released", incident, False, others)
 
 
 def _tell(run: Run, account: str, hold: Hold) -> None:

@@ -9,6 +9,7 @@ from goodstanding_src.module_utils.goodstanding.accounts import hold, lock, plac
 from goodstanding_src.module_utils.goodstanding.accounts.hold import Limits, check, decide
 from goodstanding_src.module_utils.goodstanding.host import files
 from goodstanding_src.module_utils.goodstanding.host.files import HostError
+from goodstanding_src.module_utils.goodstanding.queue import scan
 
 NOW = 1795500000.0
 LIMITS = Limits(12, 3, 1000)
@@ -50,18 +51,24 @@ class Host:
         monkeypatch.setattr(places.SubmitMap, "source", str(tmp_path / "users"))
         monkeypatch.setattr(plumbing, "dovecot_version", lambda run: None)
         monkeypatch.setattr(files, "STATE", str(tmp_path / "state"))
-        monkeypatch.setattr(hold, "messages_of", lambda accounts, _: self.of(accounts))
-        monkeypatch.setattr(hold.queue, "messages_of", lambda accounts, _: self.of(accounts))
+        monkeypatch.setattr(scan.Queue, "scan", lambda queue: self.of(queue.selection.accounts))
+        self.spool = tmp_path / "spool"
+        (self.spool / "incoming").mkdir(parents=True)
 
     def of(self, accounts):
-        return {name: row for name, row in self.queued.items() if row["account"] in accounts}
+        rows = {name: row for name, row in self.queued.items() if row["account"] in accounts}
+        told = {
+            name: scan.Message(name, row["queue"], name, row["account"], row["account"], "203.0.113.7", row["size"], 1, 1)
+            for name, row in rows.items()
+        }
+        return scan.Scan(told, [], {})
 
     def run(self, words, data=None):
         self.commands.append((words, data))
         if words[:2] == ["postsuper", "-H"]:
             for name in data.split():
                 self.queued[name]["queue"] = "deferred"
-        return 0, "/var/spool/postfix", ""
+        return 0, f"{self.spool}\n", ""
 
     def said(self, program):
         return [(words, data) for words, data in self.commands if words[0] == program]
@@ -128,6 +135,13 @@ def test_what_is_more_than_the_limit_is_deferred(host, queued):
     host.queued = {f"AAAAA{number}": {"account": A, "queue": "hold", "size": size} for number, size in enumerate(queued)}
     assert host.reconcile(A, now=NOW + 60)["holds"][A]["state"] == "deferring"
     assert "DEFER 4.7.1" in host.map.read_text()
+
+
+def test_what_fills_the_disk_is_deferred(host):
+    host.reconcile(A)
+    host.queued = {"AAAAA": {"account": A, "queue": "hold", "size": 1}}
+    assert host.reconcile(A, now=NOW + 60, limits=LIMITS._replace(disk_percent=1e-9))["holds"][A]["state"] == "deferring"
+    assert host.reconcile(A, now=NOW + 60)["holds"][A]["state"] == "held"
 
 
 def test_check_mode_tells_and_does_nothing(host):
