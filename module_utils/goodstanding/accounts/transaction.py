@@ -51,24 +51,41 @@ def lock(step: Step, accounts: list[str], incident: str, check_mode: bool = Fals
     missing = sorted(set(accounts) - set(known))
     todo = []
     for account, fields in known.items():
-        before = opened.get((account, step.name))
-        if before is None or before.after is None or before.after != fields:
+        was = opened.get((account, step.name))
+        if was is None or was.after is None or was.after != fields:
             todo.append(account)
     if check_mode or not todo:
         return Outcome(todo, missing, {})
     for account in todo:
-        if (account, step.name) not in opened:
+        was = opened.get((account, step.name))
+        if was is None:
             journal.write(step=step.name, account=account, incident=incident, before=known[account], result="begun")
+        elif was.after is not None and not step.own:
+            before = {name: was.before.get(name) if was.after.get(name) == value else value for name, value in known[account].items()}
+            journal.write(step=step.name, account=account, incident=incident, before=before, result="amended")
     try:
         step.lock(todo)
     except Exception:
         for account in todo:
             journal.write(step=step.name, account=account, incident=incident, result="failed")
+        _close_what_was_not_done(step, todo, incident)
         raise
     after = step.read(todo)
     for account in todo:
         journal.write(step=step.name, account=account, incident=incident, after=after.get(account) or {}, result="done")
     return Outcome([account for account in todo if after.get(account) != known[account]], missing, {})
+
+
+def _close_what_was_not_done(step: Step, accounts: list[str], incident: str) -> None:
+    """After a failed lock: what is still as it was before is no lock. Left open, it would undo what its administrator does later."""
+    try:
+        now = step.read(accounts)
+    except Exception:  # the step is not reachable: the next run sees
+        return
+    opened = journal.read().opened
+    for account in accounts:
+        if opened[account, step.name].before == now.get(account):
+            journal.write(step=step.name, account=account, incident=incident, result="undone")
 
 
 def unlock(step: Step, accounts: list[str], incident: str, check_mode: bool = False, force: bool = False) -> Outcome:
@@ -87,7 +104,9 @@ def unlock(step: Step, accounts: list[str], incident: str, check_mode: bool = Fa
         if fields is None or fields == was.before:
             settled.append(account)
         elif was.after is not None and fields != was.after and not force:
-            refused[account] = f"{_told(fields, was.after)} in {step.name} were changed by hand since the lock, which set {_told(was.after, fields)}"
+            refused[account] = (
+                f"{_told(fields, was.after)} in {step.name} were changed by hand since the lock, which set {_told(was.after, fields)}"
+            )
         else:
             back[account] = was.before
     if not check_mode:

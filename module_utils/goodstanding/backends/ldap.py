@@ -21,8 +21,6 @@ from .reach import CA_FILE, TIMEOUT, driver, tls_of, told
 
 _ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}\Z")
 _MAX_VALUES = 100
-#: Only with this control may a client write an attribute that the server keeps for itself (draft-zeilenga-ldap-relax).
-_RELAX = "1.3.6.1.4.1.4203.666.5.12"
 
 
 def escaped(text: str) -> str:
@@ -71,6 +69,14 @@ class LdapStep:
             for account, (entry, _) in self._entries(connection, list(before)).items():
                 if entry is not None:
                     self._set(connection, entry, json.loads(before[account].get(self.attribute) or "[]"))
+
+    def expected(self, fields: Fields) -> Fields:
+        """Return the attribute as a lock would leave it."""
+        return self._fields(self.locked(json.loads(fields.get(self.attribute) or "[]"))) or {}
+
+    def way(self) -> str:
+        """Return how this backend locks, for a message."""
+        return f"the attribute {self.attribute}"
 
     def locked(self, values: list[str]) -> list[str]:
         """Return the attribute's values as the lock sets them."""
@@ -148,5 +154,4 @@ class LdapStep:
     def _set(self, connection: t.Any, entry: str, values: list[str]) -> None:
         """Replace the attribute's values; none clears it, also where it is clear."""
         change = [(self.ldap.MOD_REPLACE, self.attribute, [value.encode() for value in values] or None)]
-        controls = [self.ldap.controls.RelaxRulesControl()] if self.settings.get("relax") else []
-        connection.modify_ext_s(entry, change, serverctrls=controls)
+        connection.modify_ext_s(entry, change)

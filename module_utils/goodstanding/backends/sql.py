@@ -85,6 +85,14 @@ class SqlStep:
                         f"{self._where()}: the statement unlock left {now} for {account} where {fields} was expected; nothing was changed"
                     )
 
+    def expected(self, fields: Fields) -> Fields:
+        """Return the row as a lock would leave it, as far as that is known without running the statement."""
+        return dict.fromkeys(fields, f"(as it is left by {self.statements['lock'].text})")
+
+    def way(self) -> str:
+        """Return how this backend locks, for a message."""
+        return f"the statement {self.statements['lock'].text}"
+
     def _where(self) -> str:
         place = self.settings.get("host") or self.settings.get("socket") or "a local socket"
         database = self.settings.get("database")

@@ -48,6 +48,14 @@ class SystemStep:
         for account, fields in before.items():
             self._expire(account, fields["expire"] or "")
 
+    def expected(self, fields: Fields) -> Fields:
+        """Return the fields as a lock would leave them."""
+        return {"expire": EXPIRED}
+
+    def way(self) -> str:
+        """Return how this backend locks, for a message."""
+        return f"the day of expiry in {SHADOW}"
+
     def _expire(self, account: str, day: str) -> None:
         if day and not (day.isascii() and day.isdigit()):
             raise HostError(
