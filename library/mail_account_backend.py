@@ -84,16 +84,16 @@ options:
         type: path
       query:
         description: >-
-          A SELECT of the columns that the lock sets, for C(:account); one row, or none where the account is not there. It is run in a
-          transaction that can only read.
+          A SELECT of the columns that the lock sets, and of no other, for C(:account). It returns one row, or none where the account is not
+          there, and is run in a transaction that can only read.
         type: str
       lock:
         description: The statement that locks C(:account). It must match one row, or nothing is changed.
         type: str
       unlock:
         description: >-
-          The statement that undoes it. C(:before_COLUMN) is what the column of O(backend.query) was before the lock. It is tried before
-          a lock is kept, in the same transaction.
+          The statement that undoes it. It sets each column of O(backend.query) back to its C(:before_COLUMN), which is what it was before
+          the lock. It is tried before a lock is kept, in the same transaction.
         type: str
       uri:
         description: The directory, as V(ldap://HOST) (with StartTLS unless O(backend.tls) is V(none)), V(ldaps://HOST) or V(ldapi:///).

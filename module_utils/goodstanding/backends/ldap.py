@@ -98,11 +98,12 @@ class LdapStep:
     @contextlib.contextmanager
     def _connection(self) -> t.Iterator[t.Any]:
         """Yield a bound connection; HostError shows no secret."""
-        ldap, tried = self.ldap, "connect and bind"
+        ldap, tried = self.ldap, "connect with TLS" if self.start_tls else "connect"
         try:
             connection = ldap.initialize(self.settings["uri"])
             try:
                 self._prepare(connection)
+                tried = "bind" if self.start_tls else "connect and bind"
                 connection.simple_bind_s(self.settings.get("bind_dn") or "", self.settings.get("bind_password") or "")
                 tried = f"read or write {self.attribute}"
                 yield connection

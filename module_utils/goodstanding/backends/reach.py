@@ -34,6 +34,14 @@ def tls_of(settings: dict[str, t.Any], host: str) -> str:
 
 
 def told(exc: BaseException, secret: str | None) -> str:
-    """Return what a driver said, short, on one line and without the password."""
-    text = " ".join(str(exc).split()) or type(exc).__name__
+    """Return what a driver said, short, on one line and without the password or a row's content."""
+    first = exc.args[0] if exc.args else ""
+    primary = getattr(getattr(exc, "diag", None), "message_primary", None)  # PostgreSQL's details show the whole row, hash and all
+    if isinstance(first, dict):  # python-ldap
+        text = f"{first.get('desc') or first} {first.get('info') or ''}"
+    elif isinstance(first, int) and len(exc.args) > 1:  # PyMySQL, and errors of the system
+        text = str(exc.args[1])
+    else:
+        text = str(primary or exc)
+    text = " ".join(text.split()) or type(exc).__name__
     return (text.replace(secret, "********") if secret else text)[:400]

@@ -70,7 +70,7 @@ class SqlStep:
                 if undone != before:
                     raise HostError(
                         f"{self._where()}: the statement unlock does not undo lock for {account}: query returned {before} before it and"
-                        f" {undone} after it; nothing was changed: set every column that lock sets back to its :before_COLUMN"
+                        f" {undone} after it; nothing was changed: set each column that lock sets back to its :before_COLUMN"
                     )
                 self._change(cursor, "lock", account, {})
 
@@ -136,8 +136,7 @@ class SqlStep:
             column = name[len("before_") :].lower()
             if column not in fields:
                 raise HostError(
-                    f"{self._where()}: the statement {which} has :{name}, but query returned {', '.join(sorted(fields)) or 'nothing'}"
-                    f" for {account}: let query return the column {column}"
+                    f"{self._where()}: unlock sets {column} back, which was not written down when {account} was locked: set it back by hand"
                 )
             values[name] = _decoded(fields[column])
         cursor.execute(statement.named() if self.paramstyle == "named" else statement.pyformat(), values)
@@ -149,8 +148,12 @@ class SqlStep:
             raise HostError(f"{self._where()}: query returns more than one row for {account}: it must find one account, by its whole name")
         columns = [str(column[0]).lower() for column in cursor.description or ()]
         refuse_secret(columns, "query")
-        if len(set(columns)) < len(columns):
-            raise HostError(f"{self._where()}: query returns a column twice ({', '.join(columns)}): give each a name of its own")
+        back = sorted(name[len("before_") :].lower() for name in self.statements["unlock"].names - {"account"})
+        if sorted(columns) != back:
+            raise HostError(
+                f"{self._where()}: query returns {', '.join(columns)} and unlock sets back {', '.join(back) or 'nothing'}: query must"
+                " return each column that lock sets, once and no other, and unlock must set each back to its :before_COLUMN"
+            )
         if not rows:
             return None
         return {column: _encoded(f"{self._where()}: {column}", value) for column, value in zip(columns, rows[0])}

@@ -27,7 +27,7 @@ A, B = ACCOUNTS[:2]
 SQL = {
     "name": "mail",
     "type": "sqlite",
-    "query": "SELECT active, smtp_active, note FROM mailbox WHERE username = :account",
+    "query": "SELECT smtp_active, note FROM mailbox WHERE username = :account",
     "lock": "UPDATE mailbox SET smtp_active = 0, note = 'locked' WHERE username = :account",
     "unlock": "UPDATE mailbox SET smtp_active = :before_smtp_active, note = :before_note WHERE username = :account",
 }
@@ -127,9 +127,8 @@ def system_step(folder: Path, crashes: Crashes, monkeypatch) -> SystemStep:
     names = {account: account.partition("@")[0] for account in ACCOUNTS}
     shadow = folder / "shadow"
     days = ["", "1", "20000", "0", ""]
-    shadow.write_text(
-        "root:*:19000:0:99999:7:::\n" + "".join(f"{user}:$6$h:19000:0:99999:7::{day}:\n" for user, day in zip(names.values(), days))
-    )
+    users = [f"{user}:$6$h:19000:0:99999:7::{day}:\n" for user, day in zip(names.values(), days)]
+    shadow.write_text("root:*:19000:0:99999:7:::\n" + "".join(users))
     (folder / "passwd").write_text(
         "root:x:0:0::/root:/bin/sh\n" + "".join(f"{user}:x:{1000 + number}:100::/h:/bin/sh\n" for number, user in enumerate(names.values()))
     )
@@ -153,7 +152,8 @@ def system_step(folder: Path, crashes: Crashes, monkeypatch) -> SystemStep:
 
 def by_hand_in_sql(folder: Path, account: str, value: int) -> None:
     with contextlib.closing(sqlite3.connect(folder / "mail.sqlite")) as base:
-        base.execute(f"UPDATE mailbox SET {('active', 'smtp_active')[value % 2]} = ? WHERE username = ?", (value, account))
+        statements = ("UPDATE mailbox SET note = ? WHERE username = ?", "UPDATE mailbox SET smtp_active = ? WHERE username = ?")
+        base.execute(statements[value % 2], (value, account))
         base.commit()
 
 
