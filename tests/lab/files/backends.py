@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Backends on the lab's real servers, run as root on the host accounts, where the project's module_utils are beside this file.
 
-usage: backends.py sequences COUNT SEED | faults | unreachable | system
+usage: backends.py sequences COUNT SEED | faults | unreachable | delivery | system
 
 sequences: locks and unlocks of five accounts in PostgreSQL, MariaDB and OpenLDAP in random order, each in a process that ends by _exit at
 a random point; after each sequence everything must be as before. The others try what can go wrong. Prints one line on what was done.
@@ -364,8 +364,99 @@ def wait_until(true: t.Callable[[], bool]) -> None:
     raise AssertionError("what was waited for did not come")
 
 
+MAIN_CF = """compatibility_level = 3.6
+myhostname = accounts.example.test
+mydestination = $myhostname, localhost
+inet_interfaces = loopback-only
+mynetworks = 127.0.0.0/8
+alias_maps =
+virtual_mailbox_domains = alpha.test
+virtual_mailbox_maps = texthash:/etc/postfix/virtual_mailboxes
+virtual_transport = lmtp:unix:private/dovecot-lmtp
+"""
+DOVECOT = """protocols = imap lmtp
+mail_location = maildir:/var/vmail/%d/%n
+first_valid_uid = 1000
+ssl = no
+passdb {
+  driver = sql
+  args = /etc/dovecot/lab-sql.conf
+}
+userdb {
+  driver = sql
+  args = /etc/dovecot/lab-sql.conf
+}
+service lmtp {
+  unix_listener /var/spool/postfix/private/dovecot-lmtp {
+    mode = 0600
+    user = postfix
+    group = postfix
+  }
+}
+"""
+#: As PostfixAdmin's documents have it since smtp_active: sending asks for that column, everything else for active.
+DOVECOT_SQL = f"""driver = pgsql
+connect = host=127.0.0.1 dbname=mail user=dovecot password={SECRET}
+default_pass_scheme = PLAIN
+password_query = SELECT username AS user, password FROM mailbox \\
+  WHERE username = '%u' AND (('%s' = 'smtp' AND smtp_active) OR ('%s' <> 'smtp' AND active))
+user_query = SELECT 'vmail' AS uid, 'vmail' AS gid, '/var/vmail/' || maildir AS home FROM mailbox WHERE username = '%u' AND active
+"""  # noqa: S608
+
+
+def mail_host() -> None:
+    """Let this host take mail for alpha.test: Postfix, which hands it to Dovecot, which asks PostgreSQL."""
+    Path("/etc/postfix/main.cf").write_text(MAIN_CF, encoding="ascii")
+    shutil.copy("/usr/share/postfix/master.cf.dist", "/etc/postfix/master.cf")
+    Path("/etc/postfix/virtual_mailboxes").write_text("".join(f"{account} yes\n" for account in ACCOUNTS), encoding="ascii")
+    Path("/etc/dovecot/dovecot.conf").write_text(DOVECOT, encoding="ascii")
+    Path("/etc/dovecot/lab-sql.conf").write_text(DOVECOT_SQL, encoding="ascii")
+    do(["systemctl", "restart", "postfix", "dovecot"])
+    wait_until(lambda: run(["doveadm", "user", A])[0] == 0)
+
+
+def delivery() -> str:
+    """The owner's mail goes on: it is delivered to a locked mailbox, and a statement that would bounce it is set back."""
+    mail_host()
+    before = everything()
+    probe = Probe(run, None, True)
+    result = lock(step("postgresql", [A, B]), [A, B], "test", probe, check_mode=False)
+    assert result["delivery"] == {account: {"rcpt": "accepted", "userdb": "accepted"} for account in (A, B)}, result
+    assert (login("smtp"), login("imap")) == (77, 0), "sending is locked in the table; the deny file is what locks reading"
+    deliver(A, Path("/var/vmail/alpha.test/alice"))
+    unlock(step("postgresql", [A, B]), [A, B], "test", False, False)
+    assert login("smtp") == 0
+    forgets = Probe.forget
+    bouncing = {
+        "user": "dovecot",
+        "query": "SELECT active FROM mailbox WHERE username = :account",
+        "lock": "UPDATE mailbox SET active = '0' WHERE username = :account",
+        "unlock": "UPDATE mailbox SET active = :before_active WHERE username = :account",
+    }
+    for ended in (False, True):
+        if ended:  # after the lock and before delivery is asked about again
+            Probe.forget = lambda self, accounts: os._exit(9)
+            assert not in_child(lambda: lock(step("postgresql", [A, B], **bouncing), [A, B], "test", probe, check_mode=False), None)
+            Probe.forget = forgets
+            assert everything() != before
+        try:
+            lock(step("postgresql", [A, B], **bouncing), [A, B], "test", probe, check_mode=False)
+            raise AssertionError("no error")
+        except HostError as exc:
+            assert "accepted before the lock and is refused after it" in str(exc), exc
+            assert f"{A} by Dovecot's userdb" in str(exc) and bouncing["lock"] in str(exc), exc
+        assert everything() == before
+        assert journal.read().opened == {}
+    return "mail delivered to a locked mailbox; a lock that would bounce it is set back, also after an end in the middle"
+
+
+def login(service: str) -> int:
+    return run(["doveadm", "auth", "test", "-x", f"service={service}", A, "pw-alice-alpha.test"])[0]
+
+
 def system() -> str:
     """A system user: expired and back, to the byte; PAM refuses the user, Postfix takes mail and delivers it."""
+    mail_host()
     users = {"lab-never": "", "lab-later": "30000", "lab-was": "1"}
     for user, day in users.items():
         run(["userdel", "-r", user])
@@ -383,7 +474,7 @@ def system() -> str:
     assert {answer["rcpt"] for answer in result["delivery"].values()} == {"accepted"}, result
     pam = [run(["su", "-s", "/bin/true", "nobody"])[0], *(allowed(user) for user in users)]
     assert pam[1:] == [False, False, False], pam
-    deliver("lab-never")
+    deliver("lab-never", Path("/var/mail"))
     assert unlock(step_of(settings, accounts, run), accounts, "test", False, False)["accounts"] == ["lab-later", "lab-never"]
     assert Path("/etc/shadow").read_bytes() == before, "the file is as before"
     assert [allowed(user) for user in users] == [True, True, False]
@@ -397,15 +488,14 @@ def allowed(user: str) -> bool:
     return run(["su", "-s", "/bin/true", user])[0] == 0
 
 
-def deliver(user: str) -> None:
-    do(["sendmail", "-f", "", user], "Subject: for the owner\n\nIt arrives.\n")
-    inbox = Path("/var/mail", user)
-    wait_until(lambda: inbox.exists() and "It arrives." in inbox.read_text(encoding="utf-8"))
+def deliver(address: str, below: Path) -> None:
+    do(["sendmail", "-f", "", address], "Subject: for the owner\n\nIt arrives.\n")
+    wait_until(lambda: run(["grep", "-rqx", "It arrives.", str(below)])[0] == 0)
 
 
 def main() -> None:
     command, *rest = sys.argv[1:] or [""]
-    if command not in ("sequences", "faults", "unreachable", "system"):
+    if command not in ("sequences", "faults", "unreachable", "delivery", "system"):
         sys.exit(__doc__)
     prepare()
     print(sequences(int(rest[0]), int(rest[1])) if command == "sequences" else globals()[command]())
