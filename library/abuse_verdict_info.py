@@ -109,6 +109,10 @@ accounts:
       description: The hosts that it used.
       type: list
       elements: str
+    clients:
+      description: Addresses that used this account and no other one in the window; at most 200.
+      type: list
+      elements: str
     recipients:
       description: Recipients of its mail in the window.
       type: int

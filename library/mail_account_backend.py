@@ -292,14 +292,13 @@ def main() -> None:
             raise HostError(f"backend.name is {p['backend']['name'][:80]!r}: use letters, digits and _ . - only")
         accounts = check_names(p["accounts"], p["never"] if locked else [], p["incident"])
         with alone(check_mode):
-            last = journal.read().last
             step = step_of(p["backend"], accounts, run)
             if locked:
                 probe = Probe(run, p["delivery_probe"], dovecot_version(run) is not None)
                 result = lock(step, accounts, p["incident"], probe, check_mode)
             else:
                 result = unlock(step, accounts, p["incident"], check_mode, p["force"])
-            result["journal"] = journal.lines_after(last)
+            result["journal"] = journal.written
     except (HostError, OSError) as exc:
         module.fail_json(msg=str(exc))
     module.exit_json(**result)

@@ -9,15 +9,19 @@ DOCUMENTATION = r"""
 module: mail_account_lock
 short_description: Lock mail accounts on a host and end their sessions, or unlock them
 description:
-  - V(stop) puts the accounts into Postfix's map and Dovecot's deny file; an open SMTP session is refused at its next recipient.
-  - V(finish) flushes Dovecot's cache, ends IMAP sessions, closes SMTP sessions that are older than the plumbing, and proves the lock.
+  - V(stop) puts the accounts into Postfix's maps and Dovecot's deny file; an open SMTP session is refused at its next recipient.
+  - V(finish) empties the caches that let old passwords in (Dovecot's, saslauthd's), ends IMAP sessions, closes SMTP sessions that are older
+    than the plumbing and those of O(addresses), and proves the lock.
+  - What was there before is written to the journal before anything is changed; V(unlocked) sets exactly that back, and leaves alone what
+    somebody changed since.
   - Passwords are neither touched nor read. Needs M(mail_lock_plumbing).
 version_added: 0.1.0
 author:
   - Good Standing developers (@goodstanding)
 options:
   accounts:
-    description: Logins, as Postfix logs them.
+    description: >-
+      Logins, as Postfix logs them; C(uid:NUMBER) or C(uid:NAME) for a local user that sends by sendmail(1). C(root) is refused.
     type: list
     elements: str
     required: true
@@ -36,6 +40,23 @@ options:
     type: list
     elements: str
     default: []
+  must_exist:
+    description: Refuse an account that this host surely does not know. V(false) suits accounts out of the fleet's own logs.
+    type: bool
+    default: true
+  addresses:
+    description: IP addresses of the attacker's clients; their connections to SMTP and mailbox ports are closed.
+    type: list
+    elements: str
+    default: []
+  force:
+    description: Unlock also what was changed by hand since the lock, and where the journal was tampered with.
+    type: bool
+    default: false
+  reason:
+    description: Why the accounts are unlocked; it goes to the journal.
+    type: str
+    default: ""
   incident:
     description: A name for the incident; it is shown in Postfix's refusals and in the journal C(/var/lib/goodstanding/journal.jsonl).
     type: str
@@ -67,9 +88,14 @@ contained:
   type: bool
   returned: success
 faults:
-  description: What speaks against it.
+  description: What speaks against it; when unlocking, what was left as it is and why.
   type: list
   elements: str
+  returned: success
+journal:
+  description: The lines that were written to the host's journal by this call.
+  type: list
+  elements: dict
   returned: success
 locked_at:
   description: Per account since when the lock is in force on this host, in seconds since 1970.
@@ -95,6 +121,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.goodstanding.accounts.lock import check_names, finish, stop, unlock
+from ..module_utils.goodstanding.host import journal
 from ..module_utils.goodstanding.host.command import runner
 from ..module_utils.goodstanding.host.files import HostError, alone
 
@@ -106,6 +133,10 @@ def main() -> None:
             "state": {"type": "str", "choices": ["locked", "unlocked"], "default": "locked"},
             "phase": {"type": "str", "choices": ["stop", "finish", "both"], "default": "both"},
             "never": {"type": "list", "elements": "str", "default": []},
+            "must_exist": {"type": "bool", "default": True},
+            "addresses": {"type": "list", "elements": "str", "default": []},
+            "force": {"type": "bool", "default": False},
+            "reason": {"type": "str", "default": ""},
             "incident": {"type": "str", "default": "manual"},
         },
         supports_check_mode=True,
@@ -123,17 +154,17 @@ def main() -> None:
     }
     try:
         accounts = check_names(p["accounts"], p["never"] if locked else [], p["incident"])
-        with alone(check_mode):
+        with alone(check_mode, p["incident"]):
             if not locked:
-                result.update(unlock(run, accounts, p["incident"], check_mode))
+                result.update(unlock(run, accounts, p["incident"], check_mode, p["force"], p["reason"]))
             elif p["phase"] != "finish":
-                result.update(stop(run, accounts, True, p["incident"], check_mode))
+                result.update(stop(run, accounts, p["incident"], check_mode, p["must_exist"]))
             if locked and p["phase"] != "stop":
-                done = finish(run, accounts, p["incident"], check_mode)
+                done = finish(run, accounts, p["incident"], check_mode, p["addresses"])
                 result.update({**done, "changed": done["changed"] or result["changed"]})
     except (HostError, OSError) as exc:
         module.fail_json(msg=str(exc))
-    module.exit_json(**result)
+    module.exit_json(**result, journal=journal.written)
 
 
 if __name__ == "__main__":

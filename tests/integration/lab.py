@@ -99,6 +99,16 @@ def login(account: str, secret: str, host: str) -> dict[str, str]:
     return answer
 
 
+def module(host: str, name: str, **params: t.Any) -> dict[str, t.Any]:
+    """Run one module on a host of the lab as the playbooks do and return its result; a failed one has failed and msg."""
+    command = [str(ROOT / ".venv/bin/ansible"), "-i", "inventories/lab", f"{host}.example.test", "-b", "-m", name, "-a", json.dumps(params)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    start = done.stdout.find("=> {")
+    assert start >= 0, (done.stdout + done.stderr)[-2000:]
+    result: dict[str, t.Any] = json.JSONDecoder().raw_decode(done.stdout[start + 3 :])[0]
+    return result
+
+
 def playbook(name: str, *options: str) -> str:
     """Run a playbook of this folder on the lab and return its output."""
     command = [str(ROOT / ".venv/bin/ansible-playbook"), "-i", "inventories/lab", f"tests/integration/{name}", *options]

@@ -11,7 +11,10 @@ from __future__ import annotations
 import re
 
 DENY_FILE = "/etc/dovecot/goodstanding_denied"
+CANARY_FILE = "/etc/dovecot/goodstanding_canary"
 INCLUDE_FILE = "/etc/dovecot/goodstanding-deny.conf"
+#: A login that exists for the seconds of a proof, with no mailbox; nobody else is looked up in its file.
+CANARY = "goodstanding-canary"
 _INCLUDE = "!include goodstanding-deny.conf\n"
 
 _DENY_23 = f"""\
@@ -21,6 +24,12 @@ passdb {{
   deny = yes
   args = username_format=%u {DENY_FILE}
 }}
+# The login that proves the lock; the file is empty but for the seconds of a proof.
+passdb {{
+  driver = passwd-file
+  username_filter = {CANARY}
+  args = username_format=%u {CANARY_FILE}
+}}
 """
 _DENY_24 = f"""\
 # Good Standing: logins that are locked, see the role account_lock. It must be the first passdb.
@@ -29,6 +38,13 @@ passdb goodstanding_deny {{
   deny = yes
   auth_username_format = %{{user}}
   passwd_file_path = {DENY_FILE}
+}}
+# The login that proves the lock; the file is empty but for the seconds of a proof.
+passdb goodstanding_canary {{
+  driver = passwd-file
+  username_filter = {CANARY}
+  auth_username_format = %{{user}}
+  passwd_file_path = {CANARY_FILE}
 }}
 """
 

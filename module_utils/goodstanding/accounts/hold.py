@@ -13,7 +13,8 @@ from __future__ import annotations
 import time
 import typing as t
 
-from ..host.files import File, HostError, Run, changes, diff, journal, load_state, must, read_text, save_state, write_file
+from ..host import journal
+from ..host.files import File, HostError, Run, changes, diff, load_state, must, read_text, save_state, write_file
 from ..queue import hold as queue
 from ..queue.envelope import messages_of
 from . import plumbing, postfix_conf
@@ -47,7 +48,7 @@ def reconcile(
     for hold in holds.values():
         if hold["state"] != "released":
             hold["state"] = "deferring" if hold["messages"] >= limits.messages or hold["octets"] >= limits.octets else "held"
-    files = changes([File(plumbing.MAP_SOURCE, postfix_conf.write_map(_entries(holds)))])
+    files = changes([File(plumbing.MAP_SOURCE, postfix_conf.write_map(_with_locks(entries(holds)), postfix_conf.MAP_HEAD))])
     over = [name for name in before if name not in locked and holds.get(name, {"state": "released"})["state"] == "released"]
     # Once: who puts it on hold again by hand later means it.
     release = sorted(name for name in over if before[name]["state"] != "released" and (holds.get(name) or before[name])["messages"])
@@ -56,7 +57,7 @@ def reconcile(
         _carry_out(run, [file for file, _ in files], {name: before[name]["others"] for name in release}, incident)
         if files or release or holds != before:
             save_state(HOLDS, holds)
-            journal(step="hold", accounts=sorted(holds), begun=begun, released=release, incident=incident)
+            journal.write(step="hold", accounts=sorted(holds), begun=begun, released=release, incident=incident)
         for name in begun if notify else ():
             _tell(run, name, holds[name])
     told = {name: {key: value for key, value in hold.items() if key != "others"} for name, hold in holds.items()}
@@ -91,14 +92,19 @@ def _look(holds: dict[str, Hold], before: dict[str, Hold], ended: list[str], dir
             hold["others"].append(queue_id)
 
 
-def _entries(holds: dict[str, Hold]) -> dict[str, str]:
+def entries(holds: dict[str, Hold]) -> dict[str, str]:
+    """Return what the lock's map says for these holds."""
+    return {
+        name: (_DEFER if hold["state"] == "deferring" else _HOLD).format(hold["incident"])
+        for name, hold in holds.items()
+        if hold["state"] != "released"
+    }
+
+
+def _with_locks(held: dict[str, str]) -> dict[str, str]:
     """Return the lock's map with these holds and no others; a locked account stays as it is."""
     known = postfix_conf.read_map(read_text(plumbing.MAP_SOURCE) or "")
-    entries = {name: action for name, action in known.items() if action.startswith("REJECT")}
-    for name, hold in holds.items():
-        if hold["state"] != "released":
-            entries.setdefault(name, (_DEFER if hold["state"] == "deferring" else _HOLD).format(hold["incident"]))
-    return entries
+    return {**held, **{name: action for name, action in known.items() if action.startswith("REJECT")}}
 
 
 def _carry_out(run: Run, files: list[File], release: dict[str, list[str]], incident: str) -> None:
@@ -106,7 +112,7 @@ def _carry_out(run: Run, files: list[File], release: dict[str, list[str]], incid
     for file in files:
         write_file(file)
     if files:
-        plumbing.make_map(run)
+        plumbing.make_map(run, plumbing.MAP_SOURCE)
     if release:
         queue.apply(run, sorted(release), "released", incident, False, {queue_id for others in release.values() for queue_id in others})
 
@@ -124,7 +130,7 @@ def _tell(run: Run, account: str, hold: Hold) -> None:
     # RFC 3834 section 3: an automatic notice has the null sender, so that nothing answers it.
     code, _, error = run(["sendmail", "-i", "-f", "<>", "--", account], letter)
     if code:
-        journal(step="hold", accounts=[account], fault=f"the notice could not be sent: {error.strip()[:200]}")
+        journal.write(step="hold", accounts=[account], fault=f"the notice could not be sent: {error.strip()[:200]}")
 
 
 def check(limits: Limits) -> None:

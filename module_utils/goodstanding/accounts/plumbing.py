@@ -10,32 +10,23 @@ from __future__ import annotations
 
 import os
 import shutil
-import smtplib
 import tempfile
 import time
 import typing as t
 from pathlib import Path
 
-from ..host.files import (
-    STATE,
-    File,
-    HostError,
-    Run,
-    changes,
-    diff,
-    journal,
-    load_state,
-    must,
-    read_text,
-    save_state,
-    write_file,
-)
-from . import dovecot_conf, postfix_conf
+from ..host import journal
+from ..host.files import STATE, File, HostError, Run, changes, diff, load_state, must, read_text, save_state, write_file
+from . import dovecot_conf, loopback, postfix_conf, trial
 
 POSTFIX = "/etc/postfix"
 DOVECOT = "/etc/dovecot/dovecot.conf"
 MAP_SOURCE = f"{POSTFIX}/goodstanding_locked"
+USERS_SOURCE = f"{POSTFIX}/goodstanding_locked_users"
 STATE_FILE = "plumbing.json"
+MAPS = {MAP_SOURCE: postfix_conf.MAP_HEAD, USERS_SOURCE: postfix_conf.USERS_HEAD}
+#: What the configuration names must be there before it is named.
+_DATA = (*MAPS, dovecot_conf.DENY_FILE, dovecot_conf.CANARY_FILE, dovecot_conf.INCLUDE_FILE)
 
 
 def dovecot_version(run: Run) -> str | None:
@@ -45,9 +36,9 @@ def dovecot_version(run: Run) -> str | None:
     return must(run, ["dovecot", "--version"], "Dovecot cannot be started on this host")
 
 
-def make_map(run: Run) -> None:
-    """Make the lock's map of its source. postmap changes it in place: one that is renamed in is not seen by an open session."""
-    must(run, ["postmap", postfix_conf.MAP], "the map of locked accounts cannot be made")
+def make_map(run: Run, source: str) -> None:
+    """Make a map of its source. postmap changes it in place: one that is renamed in is not seen by an open session."""
+    must(run, ["postmap", f"lmdb:{source}"], "the map of locked accounts cannot be made")
 
 
 def require_postfix(run: Run) -> None:
@@ -63,18 +54,19 @@ def wanted(present: bool, version: str | None) -> list[File]:
     main, master = read_text(f"{POSTFIX}/main.cf") or "", read_text(f"{POSTFIX}/master.cf") or ""
     files = []
     if present:
-        files.append(File(MAP_SOURCE, read_text(MAP_SOURCE) or postfix_conf.write_map({})))
+        files += [File(source, read_text(source) or head) for source, head in MAPS.items()]
         files.append(File(f"{POSTFIX}/main.cf", postfix_conf.plumb_main(main)))
         files.append(File(f"{POSTFIX}/master.cf", postfix_conf.plumb_master(master)))
     else:
         files.append(File(f"{POSTFIX}/master.cf", postfix_conf.unplumb_master(master)))
         files.append(File(f"{POSTFIX}/main.cf", postfix_conf.unplumb_main(main)))
-        files += [File(MAP_SOURCE, None), File(f"{MAP_SOURCE}.lmdb", None)]
+        files += [File(f"{source}{suffix}", None) for source in MAPS for suffix in ("", ".lmdb")]
     if version is None:
         return files
     dovecot = read_text(DOVECOT) or ""
     if present:
-        files.append(File(dovecot_conf.DENY_FILE, read_text(dovecot_conf.DENY_FILE) or "", 0o640, "dovecot"))
+        for path in (dovecot_conf.DENY_FILE, dovecot_conf.CANARY_FILE):
+            files.append(File(path, read_text(path) or "", 0o640, "dovecot"))
         files.append(File(dovecot_conf.INCLUDE_FILE, dovecot_conf.deny_conf(version)))
         files.append(File(DOVECOT, dovecot_conf.plumb(dovecot, version)))
     else:
@@ -82,6 +74,7 @@ def wanted(present: bool, version: str | None) -> list[File]:
             File(DOVECOT, dovecot_conf.unplumb(dovecot)),
             File(dovecot_conf.INCLUDE_FILE, None),
             File(dovecot_conf.DENY_FILE, None),
+            File(dovecot_conf.CANARY_FILE, None),
         ]
     return files
 
@@ -101,6 +94,7 @@ def validate(run: Run, files: list[File], present: bool) -> None:
                 raise HostError(
                     f"the lock's map would not be first in {', '.join(missing)}: put these settings on one line of {POSTFIX}/master.cf"
                 )
+    _try(run, texts, present)
     if DOVECOT not in texts or not present:
         return
     # Dovecot resolves its includes beside the file that is checked.
@@ -118,6 +112,19 @@ def validate(run: Run, files: list[File], present: bool) -> None:
         raise HostError(
             f"the deny passdb would not be the first that doveconf -n shows: look for a passdb before the includes of {DOVECOT}"
         )
+
+
+def _try(run: Run, texts: dict[str, str | None], present: bool) -> None:
+    """Ask the wanted configuration and the present one the same, by transactions; HostError where others would notice a difference."""
+    main, master = f"{POSTFIX}/main.cf", f"{POSTFIX}/master.cf"
+    maps = {**MAPS, MAP_SOURCE: f"{postfix_conf.MAP_HEAD}{dovecot_conf.CANARY} REJECT 5.7.1 account locked, a trial\n"}
+    before = trial.answers(run, read_text(main) or "", read_text(master) or "", maps)
+    after = trial.answers(run, texts[main] or "", texts[master] or "", maps)
+    if not present:
+        after = {service: {question: said for question, said in row.items() if question != "locked"} for service, row in after.items()}
+    faults = trial.compare(before, after)
+    if faults:
+        raise HostError(f"the lock's configuration was tried and failed: {'; '.join(faults)[:600]}: nothing was changed")
 
 
 def _complaints(run: Run, folder: str) -> set[str]:
@@ -141,21 +148,6 @@ def unguarded(run: Run, folder: str = POSTFIX) -> list[str]:
     )
 
 
-def answers(timeout: float = 10) -> bool | None:
-    """Return whether Postfix takes a recipient on port 25 of loopback; None where nothing listens there.
-
-    A restriction that cannot be used passes every check of postconf and answers 451 4.3.5 to each recipient.
-    """
-    try:
-        with smtplib.SMTP("127.0.0.1", 25, "localhost", timeout=timeout) as client:
-            client.ehlo()
-            client.mail("")
-            code, text = client.rcpt("postmaster")
-            return not (code == 451 and b"4.3.5" in text)
-    except (OSError, smtplib.SMTPException):
-        return None
-
-
 def apply(run: Run, present: bool, check_mode: bool) -> dict[str, t.Any]:
     """Bring the plumbing into the wanted state; return changed, diff and the time of the reload that put it in force."""
     require_postfix(run)
@@ -163,27 +155,28 @@ def apply(run: Run, present: bool, check_mode: bool) -> dict[str, t.Any]:
     files = wanted(present, version)
     changed = changes(files)
     state = load_state(STATE_FILE)
-    fresh = present and not Path(f"{MAP_SOURCE}.lmdb").exists()
+    fresh = present and not all(Path(f"{source}.lmdb").exists() for source in MAPS)
     result: dict[str, t.Any] = {
         "changed": bool(changed) or fresh or (present and "reloaded" not in state),
         "diff": diff(changed),
     }
     if check_mode or not result["changed"]:
         return {**result, "reloaded": state.get("reloaded")}
-    before = answers()
+    before = loopback.answers(run)
     try:
-        # What the configuration will name is there before it is named, and before it is tried.
         for file in files if present else []:
-            if file.path in (MAP_SOURCE, dovecot_conf.DENY_FILE, dovecot_conf.INCLUDE_FILE):
+            if file.path in _DATA:
                 write_file(file)
-        if present:
-            must(run, ["postmap", postfix_conf.MAP], "the lock's map cannot be made")
+        for source in MAPS if present else ():
+            make_map(run, source)
         validate(run, files, present)
         for file, _ in changed:
             write_file(file)
         _reload(run, version)
-        if before and answers() is False:
-            raise HostError("after the reload Postfix answers 451 4.3.5 to recipients")
+        after = loopback.answers(run)
+        # A port that does not answer at all may be full of the attacker's sessions.
+        if (before and not after) or any(after.get(port, code) != code for port, code in before.items()):
+            raise HostError(f"after the reload Postfix answers a recipient otherwise than before (by port: {before}, then {after})")
     except (HostError, OSError) as exc:
         for file, text in reversed(changed):
             write_file(file._replace(text=text))
@@ -195,7 +188,7 @@ def apply(run: Run, present: bool, check_mode: bool) -> dict[str, t.Any]:
     else:
         for name in (STATE_FILE, "locks.json"):
             write_file(File(f"{STATE}/{name}", None))
-    journal(step="plumbing", state="present" if present else "absent", files=[file.path for file, _ in changed])
+    journal.write(step="plumbing", state="present" if present else "absent", files=[file.path for file, _ in changed])
     return {**result, "reloaded": reloaded if present else None}
 
 

@@ -12,30 +12,44 @@ from __future__ import annotations
 import re
 
 MAP = "lmdb:/etc/postfix/goodstanding_locked"
-PARAMETERS = ("smtpd_recipient_restrictions", "smtpd_end_of_data_restrictions")
+USERS_MAP = "lmdb:/etc/postfix/goodstanding_locked_users"
+MAP_HEAD = "# Accounts that may not send. Written by Good Standing (role account_lock); playbooks/reinstate.yml takes one out.\n"
+USERS_HEAD = "# Local users that may not send. Written by Good Standing (role account_lock); playbooks/reinstate.yml takes one out.\n"
+#: The restriction lists of each smtpd in which the map is first.
+LISTS = ("smtpd_recipient_restrictions", "smtpd_end_of_data_restrictions")
+#: Who may use sendmail(1): authorized_submit_users, read by postdrop(1) each time.
+SUBMIT = "authorized_submit_users"
+PARAMETERS = (*LISTS, SUBMIT)
 _TOKEN = f"check_sasl_access {MAP}"
+_TOKENS = {**dict.fromkeys(LISTS, _TOKEN), SUBMIT: f"!{USERS_MAP}"}
+#: What Postfix takes where the parameter is not set, behind our token.
+_DEFAULTS = {SUBMIT: ", static:anyone"}
 _WORD = _TOKEN.replace(" ", ",")  # lists are split at commas and spaces alike; an override without braces holds no space
 _NOTE = "# Good Standing: accounts that are locked, see the role account_lock"
-_OVERRIDE = re.compile(r"(-o[ \t]+(?:\{[ \t]*)?(?:" + "|".join(PARAMETERS) + r")[ \t]*=)([ \t]*)([^\s}]?)")
+_OVERRIDE = re.compile(r"(-o[ \t]+(?:\{[ \t]*)?(?:" + "|".join(LISTS) + r")[ \t]*=)([ \t]*)([^\s}]?)")
 
 
 def plumb_main(text: str) -> str:
-    """Return main.cf with the map first in both lists; a list that is not set is added at the end."""
+    """Return main.cf with our maps first in each list; a list that is not set is added at the end."""
     text = unplumb_main(text)
     missing = []
-    for name in PARAMETERS:
+    for name, token in _TOKENS.items():
         pattern = re.compile(rf"^({name}[ \t]*=[ \t]*)", re.MULTILINE)
         if not pattern.search(text):
-            missing.append(f"{name} = {_TOKEN}\n")
+            missing.append(_added(name))
             continue
         pieces, end = [], 0
         for match in pattern.finditer(text):
-            pieces += [text[end : match.end()], _TOKEN, _separator(text[match.end() :])]
+            pieces += [text[end : match.end()], token, _separator(text[match.end() :])]
             end = match.end()
         text = "".join(pieces) + text[end:]
     if missing:
         text += ("" if text.endswith("\n") or not text else "\n") + _NOTE + "\n" + "".join(missing)
     return text
+
+
+def _added(name: str) -> str:
+    return f"{name} = {_TOKENS[name]}{_DEFAULTS.get(name, '')}\n"
 
 
 def _separator(rest: str) -> str:
@@ -55,10 +69,10 @@ def unplumb_main(text: str) -> str:
     note = text.find(_NOTE + "\n")
     if note >= 0:
         end = note + len(_NOTE) + 1
-        while any(text.startswith(f"{name} = {_TOKEN}\n", end) for name in PARAMETERS):
+        while any(text.startswith(_added(name), end) for name in _TOKENS):
             end = text.index("\n", end) + 1
         text = text[:note] + text[end:]
-    return re.sub(re.escape(_TOKEN) + r"(, |,|)", "", text)
+    return re.sub("(?:" + "|".join(re.escape(token) for token in sorted(set(_TOKENS.values()))) + ")(?:, |,|)", "", text)
 
 
 def plumb_master(text: str) -> str:
@@ -92,23 +106,30 @@ def unplumb_master(text: str) -> str:
     return re.sub(f"(?:{re.escape(_WORD)}|{re.escape(_TOKEN)})(?:, |,|)", "", text)
 
 
-def unguarded(services: str, parameters: str, main: str) -> list[str]:
-    """Return the smtpd services in which the map is not first in both lists.
+def effective(services: str, parameters: str, main: str) -> dict[str, dict[str, str]]:
+    """Return per smtpd service the values that it runs with.
 
-    services: output of postconf -M, parameters: of postconf -P, main: of postconf for the two lists.
+    services: output of postconf -M, parameters: of postconf -P, main: of postconf for the parameters in question.
     """
-    values = dict(_pairs(main))
-    overrides = dict(_pairs(parameters))
-    found = []
+    values, overrides = dict(_pairs(main)), dict(_pairs(parameters))
+    found = {}
     for line in services.splitlines():
         fields = line.split()
-        if len(fields) < 8 or fields[7] != "smtpd":
-            continue
-        service = f"{fields[0]}/{fields[1]}"
-        for name in PARAMETERS:
-            value = overrides.get(f"{service}/{name}", values.get(name, ""))
-            if value.replace(",", " ").split()[:2] != _TOKEN.split():
+        if len(fields) > 7 and fields[7] == "smtpd":
+            service = f"{fields[0]}/{fields[1]}"
+            found[service] = {name: overrides.get(f"{service}/{name}", value) for name, value in values.items()}
+    return found
+
+
+def unguarded(services: str, parameters: str, main: str) -> list[str]:
+    """Return the smtpd services in which the map is not first in both lists, and whether local users go unchecked. See effective()."""
+    found = []
+    for service, values in effective(services, parameters, main).items():
+        for name in LISTS:
+            if values.get(name, "").replace(",", " ").split()[:2] != _TOKEN.split():
                 found.append(f"{service} {name}")
+    if dict(_pairs(main)).get(SUBMIT, "").replace(",", " ").split()[:1] != [_TOKENS[SUBMIT]]:
+        found.append(SUBMIT)
     return found
 
 
@@ -126,7 +147,6 @@ def read_map(text: str) -> dict[str, str]:
     return entries
 
 
-def write_map(entries: dict[str, str]) -> str:
-    """Return the source of the map; postmap makes the lmdb file of it."""
-    head = "# Accounts that may not send. Written by Good Standing (role account_lock); playbooks/reinstate.yml takes one out.\n"
+def write_map(entries: dict[str, str], head: str) -> str:
+    """Return the source of a map; postmap makes the lmdb file of it."""
     return head + "".join(f"{account} {entries[account]}\n" for account in sorted(entries))

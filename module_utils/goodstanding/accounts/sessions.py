@@ -32,6 +32,14 @@ class Socket(t.NamedTuple):
         """Return the words that select exactly this socket."""
         return ["src", self.local, "and", "dst", self.peer]
 
+    def client(self) -> str:
+        """Return the client's address without its port."""
+        return self.peer.rpartition(":")[0].strip("[]").partition("%")[0]
+
+    def server(self) -> str:
+        """Return the address on this host without its port."""
+        return self.local.rpartition(":")[0].strip("[]").partition("%")[0]
+
 
 def smtpd_ports(services: str) -> set[int]:
     """Return the ports on which smtpd listens. services: output of postconf -M; master(5): the service is host:port, port or a name."""
@@ -45,7 +53,7 @@ def smtpd_ports(services: str) -> set[int]:
     return ports
 
 
-def smtpd_sockets(output: str, ports: set[int]) -> list[Socket]:
+def sockets(output: str, ports: t.Collection[int]) -> list[Socket]:
     """Return the connections to these ports out of ss -Htnp state established."""
     found = []
     for line in output.splitlines():

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ..host import journal
+from ..host import files, journal
+from ..host.files import HostError
 from ..host.journal import Fields
 
 
@@ -19,7 +20,7 @@ class Step(t.Protocol):
     """One place where accounts can be locked: a map, a file, a table, a directory.
 
     name: as in the journal, such as map, deny or backend:NAME.
-    own: the place is this project's alone, so that what is there without a line in the journal was put there by a lock, too.
+    own: the place is this project's alone: what stands there was put there by a lock, with or without a line in the journal.
     """
 
     name: str
@@ -59,20 +60,20 @@ def lock(step: Step, accounts: list[str], incident: str, check_mode: bool = Fals
     for account in todo:
         was = opened.get((account, step.name))
         if was is None:
-            journal.write(step=step.name, account=account, incident=incident, before=known[account], result="begun")
+            _note(step, account, incident, result="begun", before={} if step.own else known[account])
         elif was.after is not None and not step.own:
             before = {name: was.before.get(name) if was.after.get(name) == value else value for name, value in known[account].items()}
-            journal.write(step=step.name, account=account, incident=incident, before=before, result="amended")
+            _note(step, account, incident, result="amended", before=before)
     try:
         step.lock(todo)
     except Exception:
         for account in todo:
-            journal.write(step=step.name, account=account, incident=incident, result="failed")
+            _note(step, account, incident, result="failed")
         _close_what_was_not_done(step, todo, incident)
         raise
     after = step.read(todo)
     for account in todo:
-        journal.write(step=step.name, account=account, incident=incident, after=after.get(account) or {}, result="done")
+        _note(step, account, incident, result="done", after=after.get(account) or {})
     return Outcome([account for account in todo if after.get(account) != known[account]], missing, {})
 
 
@@ -84,8 +85,8 @@ def _close_what_was_not_done(step: Step, accounts: list[str], incident: str) -> 
         return
     opened = journal.read().opened
     for account in accounts:
-        if opened[account, step.name].before == now.get(account):
-            journal.write(step=step.name, account=account, incident=incident, result="undone")
+        if (account, step.name) in opened and opened[account, step.name].before == now.get(account):
+            _note(step, account, incident, result="undone")
 
 
 def unlock(step: Step, accounts: list[str], incident: str, check_mode: bool = False, force: bool = False) -> Outcome:
@@ -114,8 +115,19 @@ def unlock(step: Step, accounts: list[str], incident: str, check_mode: bool = Fa
             step.restore(back)
         for account in [*back, *settled]:
             if (account, step.name) in opened:
-                journal.write(step=step.name, account=account, incident=incident, result="undone")
+                _note(step, account, incident, result="undone")
     return Outcome(sorted(back), sorted(account for account in accounts if now.get(account) is None), refused)
+
+
+def _note(step: Step, account: str, incident: str, result: str, **fields: Fields) -> None:
+    """Write a line of the journal. What is this project's own is changed even where the disk is full: it can be undone without."""
+    try:
+        journal.write(step=step.name, account=account, incident=incident, result=result, **fields)
+    except OSError as exc:
+        if step.own or result == "failed":  # what failed is told anyhow
+            return
+        state = "was not changed" if result in ("begun", "amended") else "was changed: make room and run again"
+        raise HostError(f"the journal {files.STATE}/{journal.FILE} cannot be written ({exc.strerror}), and {step.name} {state}") from exc
 
 
 def _told(fields: Fields, other: Fields) -> str:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the Good Standing developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the host's modules share: commands, files that are replaced whole, the journal of what was done.
+"""What the host's modules share: commands, files that are replaced whole, one at a time.
 
 Standard library only, Python >= 3.9. Durable state of a host is under /var/lib/goodstanding.
 """
@@ -14,12 +14,14 @@ import fcntl
 import grp
 import json
 import os
-import tempfile
 import time
 import typing as t
 from pathlib import Path
 
 STATE = "/var/lib/goodstanding"
+_RUNNING = ".lock"
+#: How long a module waits for another one on the same host, in seconds.
+PATIENCE = 120
 
 #: run(words, stdin) -> (exit code, stdout, stderr); no shell.
 Run = t.Callable[..., tuple[int, str, str]]
@@ -66,7 +68,10 @@ def write_file(file: File) -> None:
         return
     target = target.resolve()  # a link stays a link, as configuration management may have made it
     target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=str(target.parent), prefix=".goodstanding-")
+    name = f"{target.parent}/.goodstanding-{target.name}"  # one name: what a kill left behind is taken away by the next run
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(name)
+    handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
             stream.write(file.text)
@@ -126,20 +131,33 @@ def save_state(name: str, value: dict[str, t.Any]) -> None:
     write_file(File(f"{STATE}/{name}", json.dumps(value, indent=1, sort_keys=True) + "\n", 0o600))
 
 
-def journal(**entry: t.Any) -> None:
-    """Append one line on what was done."""
-    Path(STATE).mkdir(mode=0o755, parents=True, exist_ok=True)
-    with open(os.open(f"{STATE}/journal.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "w", encoding="utf-8") as file:
-        file.write(json.dumps({"time": time.time(), **entry}, sort_keys=True) + "\n")
-
-
 @contextlib.contextmanager
-def alone(check_mode: bool) -> t.Iterator[None]:
-    """Let one module at a time change the lock's files on this host."""
+def alone(check_mode: bool, incident: str = "manual") -> t.Iterator[None]:
+    """Let one module at a time change the lock's files on this host; HostError says which run has them where it does not end."""
     if check_mode:
         yield
         return
-    Path(STATE).mkdir(mode=0o755, parents=True, exist_ok=True)
-    with open(f"{STATE}/.lock", "w", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with contextlib.suppress(OSError):  # a full disk or one that is read-only: what can be locked is locked all the same
+        Path(STATE).mkdir(mode=0o755, parents=True, exist_ok=True)
+    folder = os.open(STATE if Path(STATE).is_dir() else "/", os.O_RDONLY)
+    try:
+        _wait(folder)
+        with contextlib.suppress(OSError):
+            Path(STATE, _RUNNING).write_text(f"incident {incident}, process {os.getpid()}", encoding="utf-8")
         yield
+    finally:
+        os.close(folder)
+
+
+def _wait(folder: int) -> None:
+    deadline = time.time() + PATIENCE
+    while True:
+        try:
+            return fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            if time.time() > deadline:
+                who = (read_text(f"{STATE}/{_RUNNING}") or "").strip()[:120] or "another run"
+                raise HostError(
+                    f"{who} has been changing this host for more than {PATIENCE} s: wait for it, or end it, and run again"
+                ) from exc
+            time.sleep(0.1)

@@ -11,6 +11,7 @@ lock is set anew; what that field was then is what the unlock sets back.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -18,7 +19,8 @@ import time
 import typing as t
 from pathlib import Path
 
-from .files import STATE, HostError
+from . import files
+from .files import HostError
 
 FILE = "journal.jsonl"
 #: What the fields of a step may be: one row of few short values.
@@ -28,6 +30,9 @@ _TAIL = 1 << 20
 MAX_OCTETS = 256 << 20
 
 Key = tuple[str, str]
+
+#: What this process wrote.
+written: list[dict[str, t.Any]] = []
 
 
 class Opened(t.NamedTuple):
@@ -49,24 +54,25 @@ class Book(t.NamedTuple):
 
 def write(**entry: t.Any) -> dict[str, t.Any]:
     """Append one line, on the disk when this returns; return it. time: seconds since 1970."""
-    Path(STATE).mkdir(mode=0o755, parents=True, exist_ok=True)
-    with open(os.open(f"{STATE}/{FILE}", os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+b", buffering=0) as file:
+    Path(files.STATE).mkdir(mode=0o755, parents=True, exist_ok=True)
+    with open(os.open(f"{files.STATE}/{FILE}", os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+b", buffering=0) as file:
         tail = _tail(file)
         row = {"time": time.time(), **entry}
         row["chain"] = _chain(_previous(tail), row)
         torn = b"" if not tail or tail.endswith(b"\n") else b"\n"  # a crash in the middle of a line: that line stays, and is seen
         line = torn + json.dumps(row, sort_keys=True).encode() + b"\n"
         if file.write(line) != len(line):  # a full disk takes a part without an error; nothing may be changed on the word of half a line
-            raise HostError(f"{STATE}/{FILE} could not be written whole: make room on its disk and run again")
+            raise OSError(errno.ENOSPC, "only a part of a line could be written")
         os.fsync(file.fileno())
         if not tail:
             _sync_folder()
+    written.append(row)
     return row
 
 
 def _sync_folder() -> None:
     """Put the name of a new file on the disk."""
-    folder = os.open(STATE, os.O_RDONLY | os.O_DIRECTORY)
+    folder = os.open(files.STATE, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)
     finally:
@@ -112,7 +118,7 @@ def lines_after(chain: str | None, most: int = 5000) -> list[dict[str, t.Any]]:
 
 
 def _lines() -> t.Iterator[bytes]:
-    path = Path(STATE, FILE)
+    path = Path(files.STATE, FILE)
     try:
         if path.stat().st_size > MAX_OCTETS:
             raise HostError(f"{path} has more than {MAX_OCTETS >> 20} MiB: move it away to an archive and run again")

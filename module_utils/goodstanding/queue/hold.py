@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ..host.files import HostError, Run, journal, must
+from ..host import journal
+from ..host.files import HostError, Run, must
 from .envelope import messages_of
 
 #: Mail moves between the queues while they are read: passes until one finds nothing more.
@@ -40,7 +41,7 @@ def apply(run: Run, accounts: list[str], state: str, incident: str, check_mode: 
     else:
         raise HostError(f"mail of {', '.join(accounts)} still moves in the queue after {MAX_PASSES} passes: run again")
     if moved and not check_mode:
-        journal(
+        journal.write(
             step=f"queue {state}",
             accounts=accounts,
             incident=incident,

@@ -17,6 +17,7 @@ from .fleet import Account
 from .signals import FAMILIES, SAME_CAUSE, THRESHOLDS, Case, Signal, signals_of, total
 
 MAX_EVIDENCE = 20
+MAX_CLIENTS = 200
 _ORDER = {"compromised": 0, "suspect": 1, "exempt": 2}
 
 
@@ -56,6 +57,7 @@ def judge(
     accounts.sort(
         key=lambda row: (_ORDER[row["verdict"]], -sum(signal["weight"] for signal in row["signals"]), -row["recipients"], row["account"])
     )
+    _add_clients(accounts, merged)
     unknown = _unknown_hosts(logs)
     return {"accounts": accounts, "causes": _causes(logs, merged, accounts, limits), "unknown_hosts": unknown}
 
@@ -78,6 +80,17 @@ def _row(case: Case, signals: list[Signal], verdict: str, reason: str | None) ->
         "account": account.name, "kind": account.kind, "verdict": verdict, "sentence": sentence(case, signals, reason),
         "hosts": account.hosts, "recipients": account.sums["recipients"], "signals": signals, "evidence": account.evidence[:MAX_EVIDENCE],
     }  # fmt: skip
+
+
+def _add_clients(rows: list[dict[str, t.Any]], merged: dict[str, Account]) -> None:
+    """Write into each row the addresses that used this account and no other one: closing their connections hurts nobody else."""
+    users: dict[str, int] = {}
+    for account in merged.values():
+        for address in account.values["clients"] | account.values["login_clients"]:
+            users[address] = users.get(address, 0) + 1
+    for row in rows:
+        values = merged[row["account"]].values
+        row["clients"] = sorted(one for one in values["clients"] | values["login_clients"] if users[one] == 1)[:MAX_CLIENTS]
 
 
 def sentence(case: Case, signals: list[Signal], reason: str | None = None) -> str:

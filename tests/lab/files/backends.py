@@ -33,11 +33,11 @@ sys.modules["goodstanding_tree"] = package
 from goodstanding_tree.module_utils.goodstanding.accounts import transaction  # noqa: E402
 from goodstanding_tree.module_utils.goodstanding.backends.delivery import Probe  # noqa: E402
 from goodstanding_tree.module_utils.goodstanding.backends.lock import lock, step_of, unlock  # noqa: E402
-from goodstanding_tree.module_utils.goodstanding.host import journal  # noqa: E402
+from goodstanding_tree.module_utils.goodstanding.host import files, journal  # noqa: E402
 from goodstanding_tree.module_utils.goodstanding.host.files import HostError  # noqa: E402
 
 STATE = HERE / "state"
-journal.STATE = str(STATE)
+files.STATE = str(STATE)
 ACCOUNTS = [f"{name}@alpha.test" for name in ("alice", "bob", "carol", "dave", "erin")]
 A, B = ACCOUNTS[:2]
 SECRET = "lab-only-password-of-the-lock"

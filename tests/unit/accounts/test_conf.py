@@ -65,16 +65,17 @@ def test_master_cf_is_plumbed_where_smtpd_runs_and_comes_back_to_the_byte():
 
 
 def test_a_service_that_the_map_does_not_guard_is_named():
-    main = f"smtpd_recipient_restrictions = {TOKEN}, permit\nsmtpd_end_of_data_restrictions = {TOKEN}\n"
+    submit = "authorized_submit_users = !lmdb:/etc/postfix/goodstanding_locked_users, static:anyone\n"
+    main = f"smtpd_recipient_restrictions = {TOKEN}, permit\nsmtpd_end_of_data_restrictions = {TOKEN}\n" + submit
     parameters = f"submission/inet/smtpd_recipient_restrictions = {WORD},permit\nsmtps/inet/smtpd_recipient_restrictions = permit\n"
     assert postfix_conf.unguarded(MASTER, parameters, main) == ["smtps/inet smtpd_recipient_restrictions"]
-    assert len(postfix_conf.unguarded(MASTER, "", "smtpd_recipient_restrictions =\n")) == 6
+    assert len(postfix_conf.unguarded(MASTER, "", "smtpd_recipient_restrictions =\n")) == 7
 
 
 def test_the_map_is_read_as_it_is_written():
     entries = {"b@x": "REJECT 5.7.1 account locked, incident 1", "a@x": "HOLD"}
-    assert postfix_conf.read_map(postfix_conf.write_map(entries)) == entries
-    assert postfix_conf.write_map(entries).splitlines()[1].startswith("a@x ")
+    assert postfix_conf.read_map(postfix_conf.write_map(entries, postfix_conf.MAP_HEAD)) == entries
+    assert postfix_conf.write_map(entries, postfix_conf.MAP_HEAD).splitlines()[1].startswith("a@x ")
 
 
 @pytest.mark.parametrize(

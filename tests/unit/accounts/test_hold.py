@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from goodstanding_src.module_utils.goodstanding.accounts import hold, lock, plumbing
+from goodstanding_src.module_utils.goodstanding.accounts import hold, lock, places, plumbing
 from goodstanding_src.module_utils.goodstanding.accounts.hold import Limits, check, decide
 from goodstanding_src.module_utils.goodstanding.host import files
 from goodstanding_src.module_utils.goodstanding.host.files import HostError
@@ -46,6 +46,8 @@ class Host:
         self.commands: list[tuple[list[str], str | None]] = []
         self.map = tmp_path / "goodstanding_locked"
         monkeypatch.setattr(plumbing, "MAP_SOURCE", str(self.map))
+        monkeypatch.setattr(places.SenderMap, "source", str(self.map))
+        monkeypatch.setattr(places.SubmitMap, "source", str(tmp_path / "users"))
         monkeypatch.setattr(plumbing, "dovecot_version", lambda run: None)
         monkeypatch.setattr(files, "STATE", str(tmp_path / "state"))
         monkeypatch.setattr(hold, "messages_of", lambda accounts, _: self.of(accounts))
@@ -136,7 +138,7 @@ def test_check_mode_tells_and_does_nothing(host):
 def test_a_lock_takes_the_place_of_a_hold_and_a_hold_never_of_a_lock(host):
     host.reconcile(A)
     host.queued = {"AAAAA": {"account": A, "queue": "hold", "size": 10}}
-    lock.stop(host.run, [A], True, "r2", False)
+    lock.stop(host.run, [A], "r2", False)
     files.save_state("locks.json", {A: {"incident": "r2", "locked_at": NOW}})
     assert host.reconcile(A, now=NOW + 60)["holds"] == {}
     assert "REJECT" in host.map.read_text()

@@ -8,9 +8,9 @@ import os
 import time
 
 import pytest
-from goodstanding_src.module_utils.goodstanding.accounts import sessions
+from goodstanding_src.module_utils.goodstanding.accounts import ending, sessions
 from goodstanding_src.module_utils.goodstanding.accounts.lock import check_names
-from goodstanding_src.module_utils.goodstanding.accounts.sessions import Socket, older_than, process_started, smtpd_ports, smtpd_sockets
+from goodstanding_src.module_utils.goodstanding.accounts.sessions import Socket, older_than, process_started, smtpd_ports, sockets
 from goodstanding_src.module_utils.goodstanding.host.files import HostError
 
 SS = """\
@@ -38,7 +38,7 @@ def test_ports_are_those_of_smtpd():
 
 
 def test_sockets_are_those_of_the_ports():
-    assert smtpd_sockets(SS, {587, 465}) == [
+    assert sockets(SS, {587, 465}) == [
         Socket("198.51.100.11:587", "203.0.113.4:44475", 41),
         Socket("198.51.100.11:465", "203.0.113.3:48707", None),
         Socket("[2001:db8::11]:587", "[2001:db8::4]:44476", 42),
@@ -62,9 +62,7 @@ def test_when_a_process_was_started():
 
 
 def test_patience_is_bounded():
-    from goodstanding_src.module_utils.goodstanding.accounts import lock
-
-    assert 1 <= lock.PATIENCE <= 30
+    assert 1 <= ending.PATIENCE <= 30
     assert sessions.Socket._fields == ("local", "peer", "pid")
 
 

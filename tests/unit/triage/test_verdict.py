@@ -246,6 +246,13 @@ def test_addresses_of_hosts_are_joined_not_added():
     assert judge({"mx1": log(a=one), "mx2": log(a=one)}, NOW)["accounts"] == []
 
 
+def test_only_addresses_that_nobody_else_used_are_the_attackers():
+    shared, own = many(1)[0], many(12, 12)
+    attacked = account(now(300, 150, hour=USUAL), clients=[*own, shared])
+    rows = judge({"mx1": log(a=attacked, b=account(now(1), clients=[shared]))}, NOW)["accounts"]
+    assert [(row["account"], row["clients"]) for row in rows] == [(USER, sorted(set(own) - {shared}))]
+
+
 def test_a_local_user_is_one_of_its_host():
     script = account(now(400, 100, hour=USUAL), clients=())
     rows = judge({"mx1": log(**{"uid:33": script}), "mx2": log(**{"uid:33": account(now(5, hour=USUAL))})}, NOW)["accounts"]

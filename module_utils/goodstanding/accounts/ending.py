@@ -1,0 +1,146 @@
+# Copyright: (c) 2026, the Good Standing developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""End what a locked account still has on a host: logins that a cache remembers, IMAP sessions, SMTP sockets.
+
+An smtpd is never killed: master(8) would then let nobody in for a minute. Standard library only, Python >= 3.9.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+import typing as t
+
+from ..host.files import HostError, Run, load_state, must, save_state
+from . import plumbing, sessions
+
+#: How long closing sockets is tried, in seconds: an idle smtpd may take one more connection before it ends.
+PATIENCE = 8
+#: IMAP, POP3 and ManageSieve, with and without TLS (IANA service names).
+MAILBOX_PORTS = frozenset((110, 143, 993, 995, 4190))
+
+
+class Ended(t.NamedTuple):
+    """closed and remaining: numbers of sessions; faults: what could not be ended, and what to do."""
+
+    closed: int
+    remaining: int
+    faults: list[str]
+
+
+def end(run: Run, accounts: list[str], addresses: list[str], new: bool) -> Ended:
+    """Make every login ask again, and end what is open. addresses: of the attacker's clients; new: an account was not locked before."""
+    faults = forget_logins(run, accounts, new)
+    imap, imap_left = _kick(run, accounts)
+    smtp, smtp_left = _close_old_sockets(run)
+    closed = _close_sockets_of(run, addresses)
+    if smtp_left:
+        faults.append(
+            f"{smtp_left} SMTP sessions from before the lock are still open: set account_lock_restart_postfix to true, or restart Postfix"
+        )
+    if imap_left:
+        faults.append(f"{imap_left} IMAP or POP3 sessions are still open")
+    return Ended(imap + smtp + closed, imap_left + smtp_left, faults)
+
+
+def forget_logins(run: Run, accounts: list[str], restart: bool = True) -> list[str]:
+    """Empty the caches that let an old password in: Dovecot's of these accounts, saslauthd's (-c, Debian's default) of all; return faults.
+
+    saslauthd(8) has no way to forget one login, so it is restarted, which takes a moment; that is done only where something changed."""
+    if plumbing.dovecot_version(run) is not None:
+        for account in accounts:
+            run(["doveadm", "auth", "cache", "flush", account])
+    if not restart or run(["systemctl", "is-active", "--quiet", "saslauthd"])[0]:
+        return []
+    code, _, error = run(["systemctl", "restart", "saslauthd"])
+    return [f"saslauthd could not be restarted, its cache may let the old password in: {error.strip()[:200]}"] if code else []
+
+
+def connections(run: Run, account: str) -> int:
+    """Return how many sessions Dovecot has for an account."""
+    code, out, _ = run(["doveadm", "-f", "tab", "who", "-1", account])
+    return max(0, len(out.splitlines()) - 1) if code == 0 else 0
+
+
+def _kick(run: Run, accounts: list[str]) -> tuple[int, int]:
+    """End the accounts' IMAP, POP3 and ManageSieve sessions; return how many were and how many remain."""
+    if plumbing.dovecot_version(run) is None or run(["doveadm", "service", "status"])[0]:
+        return 0, 0
+    closed = remaining = 0
+    for account in accounts:
+        open_before = connections(run, account)
+        left = open_before
+        for _ in range(10):
+            if not left:
+                break
+            run(["doveadm", "kick", account])
+            time.sleep(0.2)
+            left = connections(run, account)
+        closed += open_before - left
+        remaining += left
+    return closed, remaining
+
+
+def _close_old_sockets(run: Run) -> tuple[int, int]:
+    """Close the sockets of every smtpd that was started before the plumbing was in force; return how many were and how many remain."""
+    state = load_state(plumbing.STATE_FILE)
+    if state.get("drained"):
+        return 0, 0  # every session since then began with the plumbing in force
+    reloaded = state.get("reloaded")
+    if reloaded is None:
+        raise HostError("the lock's plumbing is not in place on this host: run the role account_lock with task install first")
+    ports = _smtpd_ports(run)
+    first: set[sessions.Socket] | None = None
+    closed: set[sessions.Socket] = set()
+    deadline = time.time() + PATIENCE
+    while True:
+        found = _established(run, ports)
+        first = set(found) if first is None else first
+        old = sessions.older_than(found, reloaded, first, sessions.process_started)
+        if not old:
+            save_state(plumbing.STATE_FILE, {**state, "drained": True})
+        if not old or time.time() > deadline:
+            return len(closed - set(old)), len(old)
+        for one in old:
+            _close(run, one)
+            closed.add(one)
+        time.sleep(0.2)
+
+
+def _close_sockets_of(run: Run, addresses: list[str]) -> int:
+    """Close the mail connections of these clients once. They are refused by now in any case: this gives their processes to others."""
+    found = sockets_of(run, addresses)
+    for one in found:
+        _close(run, one)
+    return len(found)
+
+
+def sockets_of(run: Run, addresses: list[str]) -> list[sessions.Socket]:
+    """Return the established mail connections of these clients; a host's own address is no client (webmail is behind it)."""
+    clients = {one for one in map(_address, addresses) if one is not None and not one.is_loopback}
+    if not clients:
+        return []
+    found = _established(run, _smtpd_ports(run) | MAILBOX_PORTS)
+    return [one for one in found if _address(one.client()) in clients and _address(one.server()) != _address(one.client())]
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _smtpd_ports(run: Run) -> set[int]:
+    return sessions.smtpd_ports(must(run, ["postconf", "-M"], "Postfix's services cannot be listed"))
+
+
+def _established(run: Run, ports: t.Collection[int]) -> list[sessions.Socket]:
+    out = must(run, ["ss", "-Htnp", "state", "established"], "sessions cannot be listed: install iproute2")
+    return sessions.sockets(out, ports)
+
+
+def _close(run: Run, one: sessions.Socket) -> None:
+    run(["ss", "-K", "-t", "state", "established", *one.ss_filter()])
