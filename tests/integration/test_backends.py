@@ -29,7 +29,7 @@ ROWS = {
 
 def backends(*words: str) -> str:
     """Run the script on the host accounts and return the line that says what it did."""
-    return on("accounts", f"{TREE}/backends.py", *words).strip()
+    return on("accounts", "python3", f"{TREE}/backends.py", *words).strip()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -42,6 +42,7 @@ def tree():
     unpack = f"rm -rf {TREE} && mkdir -p {TREE} && base64 -d | tar -C {TREE} -xzf -"
     on("accounts", "sh", "-c", unpack, data=base64.b64encode(packed.getvalue()).decode())
     yield
+    on("accounts", "systemctl", "stop", "postfix", "dovecot")
     on("accounts", "rm", "-rf", TREE)
 
 

@@ -9,6 +9,7 @@ A place that takes an address that cannot exist, too, can tell nothing about one
 
 from __future__ import annotations
 
+import contextlib
 import smtplib
 import socket
 import time
@@ -81,13 +82,13 @@ class Probe:
         """Return the SMTP code of RCPT TO; 0 where the server did not come as far as that."""
         host, port = t.cast("tuple[str, int]", self.place)
         try:
-            with smtplib.SMTP(host, port, local_hostname=socket.gethostname(), timeout=TIMEOUT) as session:
+            session = smtplib.SMTP(host, port, local_hostname=socket.gethostname(), timeout=TIMEOUT)
+            try:
                 session.ehlo_or_helo_if_needed()
-                if session.mail("")[0] != 250:
-                    return 0
-                code = session.rcpt(account)[0]
-                session.rset()
-                return code
+                return session.rcpt(account)[0] if session.mail("")[0] == 250 else 0
+            finally:
+                with contextlib.suppress(OSError, smtplib.SMTPException):
+                    session.quit()
         except (OSError, smtplib.SMTPException, UnicodeError):
             return 0
 
