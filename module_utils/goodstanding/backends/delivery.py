@@ -47,7 +47,7 @@ class Probe:
     def forget(self, accounts: list[str]) -> None:
         """Let Dovecot ask its userdb anew."""
         for account in accounts if self.has_dovecot else []:
-            self.run(["doveadm", "auth", "cache", "flush", account])
+            self.run(["doveadm", "auth", "cache", "flush", "--", account])
 
     def _tell(self, ask: t.Callable[[str], str], account: str) -> str:
         answer = ask(account)
@@ -64,7 +64,7 @@ class Probe:
     def _userdb(self, account: str) -> str:
         if not self.has_dovecot:
             return "unknown"
-        code = self.run(["doveadm", "user", account])[0]
+        code = self.run(["doveadm", "user", "--", account])[0]
         return {0: "accepted", 67: "refused"}.get(code, "unknown")  # 67: EX_NOUSER, doveadm-user(1)
 
     def _rcpt(self, account: str) -> str:

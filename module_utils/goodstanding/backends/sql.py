@@ -70,7 +70,7 @@ class SqlStep:
                 if undone != before:
                     raise HostError(
                         f"{self._where()}: the statement unlock does not undo lock for {account}: query returned {before} before it and"
-                        f" {undone} after it; nothing was changed: set each column that lock sets back to its :before_COLUMN"
+                        f" {undone} after it: set each column that lock sets back to its :before_COLUMN"
                     )
                 self._change(cursor, "lock", account, {})
 
@@ -81,9 +81,7 @@ class SqlStep:
                 self._change(cursor, "unlock", account, fields)
                 now = self._row(cursor, account)
                 if now != fields:
-                    raise HostError(
-                        f"{self._where()}: the statement unlock left {now} for {account} where {fields} was expected; nothing was changed"
-                    )
+                    raise HostError(f"{self._where()}: the statement unlock left {now} for {account} where {fields} was expected")
 
     def expected(self, fields: Fields) -> Fields:
         """Return the row as a lock would leave it, as far as that is known without running the statement."""
@@ -112,8 +110,8 @@ class SqlStep:
                     connection.commit()
                 except BaseException as exc:
                     left = self._roll_back(connection)
-                    if left and isinstance(exc, HostError):
-                        raise HostError(f"{exc}; {left}") from None
+                    if isinstance(exc, HostError) and not read_only:
+                        raise HostError(f"{exc}; {left or 'nothing was changed'}") from None
                     raise
         except (self.error, OSError, ValueError, OverflowError) as exc:
             said = told(exc, self.settings.get("password"))
@@ -169,7 +167,7 @@ class SqlStep:
         if cursor.rowcount != 1:
             found = "no row" if cursor.rowcount == 0 else f"{cursor.rowcount} rows"
             raise HostError(
-                f"{self._where()}: the statement {which} matched {found} for {account} where it must match one; nothing was changed:"
+                f"{self._where()}: the statement {which} matched {found} for {account} where it must match one:"
                 " give it the same WHERE as query"
             )
 
