@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import typing as t
@@ -102,7 +103,8 @@ def login(account: str, secret: str, host: str) -> dict[str, str]:
 def module(host: str, name: str, **params: t.Any) -> dict[str, t.Any]:
     """Run one module on a host of the lab as the playbooks do and return its result; a failed one has failed and msg."""
     command = [str(ROOT / ".venv/bin/ansible"), "-i", "inventories/lab", f"{host}.example.test", "-b", "-m", name, "-a", json.dumps(params)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, env=environment)
     start = done.stdout.find("=> {")
     assert start >= 0, (done.stdout + done.stderr)[-2000:]
     result: dict[str, t.Any] = json.JSONDecoder().raw_decode(done.stdout[start + 3 :])[0]

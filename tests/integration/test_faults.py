@@ -169,16 +169,3 @@ def test_with_a_journal_that_was_tampered_with(host):
     assert login(VICTIM, PASSWORD, host) == REFUSED
     module(host, "mail_account_lock", accounts=[VICTIM], state="unlocked", force=True)
     assert login(VICTIM, PASSWORD, host) == {"smtp": "accepted", "imap": "accepted"}
-
-
-@pytest.mark.parametrize("host", HOSTS)
-def test_with_a_configuration_that_would_answer_otherwise(host):
-    before = fingerprint()[host]
-    playbook("remove.yml")
-    on(host, "bash", "-c", "cp -p /etc/postfix/main.cf /root; postconf -e 'smtpd_end_of_data_restrictions = $nothing check_no_such_thing'")
-    try:
-        done = module(host, "mail_lock_plumbing")
-        assert not done.get("failed") or "tried and failed" in done["msg"]
-    finally:
-        on(host, "bash", "-c", "cp -p /root/main.cf /etc/postfix; postfix reload")
-    assert before

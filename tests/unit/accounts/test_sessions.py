@@ -81,3 +81,54 @@ def test_protected_accounts_and_odd_incidents_are_refused():
         check_names(["Boss@x"], ["boss@X"], "i-1")
     with pytest.raises(HostError, match="no name of an incident"):
         check_names(["a@x"], [], "a\nb")
+
+
+class Host:
+    """A host whose ss shows SS and notes which sockets are closed."""
+
+    def __init__(self):
+        self.closed = []
+
+    def run(self, words, data=None):
+        if words[0] == "postconf":
+            return 0, "submission inet n - y - - smtpd\n", ""
+        if "-K" in words:
+            self.closed.append(words[5:])
+        return 0, OPEN, ""
+
+
+OPEN = """\
+0 0 198.51.100.11:587 203.0.113.5:40000 users:(("smtpd",pid=10,fd=5))
+0 0 [::ffff:198.51.100.11]:993 [::ffff:203.0.113.5]:40001
+0 0 198.51.100.11:587 203.0.113.6:40002
+0 0 198.51.100.11:22 203.0.113.5:40003
+0 0 127.0.0.1:143 127.0.0.1:40004
+0 0 198.51.100.11:587 198.51.100.11:40005
+"""
+
+
+def test_only_mail_connections_of_the_attackers_clients_are_closed():
+    host = Host()
+    assert len(ending.sockets_of(host.run, ["203.0.113.5", "127.0.0.1", "198.51.100.11", "no address"])) == 2
+    assert ending._close_sockets_of(host.run, ["203.0.113.5"]) == 2
+    assert host.closed == [
+        ["src", "198.51.100.11:587", "and", "dst", "203.0.113.5:40000"],
+        ["src", "[::ffff:198.51.100.11]:993", "and", "dst", "[::ffff:203.0.113.5]:40001"],
+    ]
+    assert ending.sockets_of(host.run, []) == []
+
+
+@pytest.mark.parametrize(("active", "restarts", "faults"), [(0, 0, 0), (0, 1, 1), (3, 0, 0)])
+def test_saslauthd_is_restarted_where_it_runs(monkeypatch, active, restarts, faults):
+    said = []
+
+    def run(words, data=None):
+        said.append(words)
+        return (active if "is-active" in words else restarts), "", "no"
+
+    monkeypatch.setattr(ending.plumbing, "dovecot_version", lambda run: None)
+    assert len(ending.forget_logins(run, ["a@x"])) == faults
+    assert (["systemctl", "restart", "saslauthd"] in said) == (active == 0)
+    said.clear()
+    ending.forget_logins(run, ["a@x"], restart=False)
+    assert said == []

@@ -1,0 +1,45 @@
+# Copyright: (c) 2026, the Good Standing developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+from goodstanding_src.module_utils.goodstanding.accounts import trial
+
+BEFORE = {"submission/inet": {"control": (250, "accepted"), "relay": (554, "denied"), "locked": (250, "2.1.5 Ok")}}
+LOCKED = (554, "5.7.1 <goodstanding-canary>: SASL login name rejected: account locked, a trial")
+
+
+def after(**answers):
+    return {"submission/inet": {**BEFORE["submission/inet"], "locked": LOCKED, **answers}}
+
+
+def test_a_lock_that_changes_nothing_for_others_is_taken():
+    assert trial.compare(BEFORE, after()) == []
+    assert trial.compare({}, after()) == [], "a service that is new has nothing to be compared with"
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        (
+            {"control": (451, "4.3.5 Server configuration error")},
+            "would answer 451 4.3.5 Server configuration error instead of 250",
+        ),
+        ({"relay": (250, "Ok")}, "would answer 250 Ok instead of 554 to mail of a stranger"),
+        ({"locked": (250, "Ok")}, "would answer 250 Ok to a locked account"),
+        ({"locked": (554, "5.7.1 Client host rejected")}, "would answer 554 5.7.1 Client host rejected to a locked account"),
+        ({"control": (0, "timed out")}, "would answer 0 timed out instead of 250"),
+    ],
+)
+def test_what_would_be_otherwise_is_said(answers, words):
+    (fault,) = trial.compare(BEFORE, after(**answers))
+    assert words in fault
+    assert fault.startswith("submission/inet")
+
+
+def test_a_line_of_master_cf_keeps_its_arguments():
+    fields = ["127.0.0.1:1", "inet", "n", "-", "n", "-", "-", "smtpd"]
+    line = "submission inet n - y - - smtpd -o { smtpd_recipient_restrictions = permit, reject } -v"
+    assert trial._line(fields, line) == "127.0.0.1:1 inet n - n - - smtpd -o { smtpd_recipient_restrictions = permit, reject } -v"
