@@ -156,6 +156,7 @@ def points(end_at: int | None) -> None:
     def written(**entry: t.Any) -> object:
         point()
         if left[0] == 0:
+            STATE.mkdir(exist_ok=True)
             with open(STATE / journal.FILE, "a", encoding="utf-8") as file:
                 file.write(json.dumps(entry)[:40])
         point()
