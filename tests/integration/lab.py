@@ -102,7 +102,8 @@ def login(account: str, secret: str, host: str) -> dict[str, str]:
 
 def module(host: str, name: str, **params: t.Any) -> dict[str, t.Any]:
     """Run one module on a host of the lab as the playbooks do and return its result; a failed one has failed and msg."""
-    command = [str(ROOT / ".venv/bin/ansible"), "-i", "inventories/lab", f"{host}.example.test", "-b", "-m", name, "-a", json.dumps(params)]
+    command = [str(ROOT / ".venv/bin/ansible"), "-i", "inventories/lab", f"{host}.example.test", "-b", "-m", name]
+    command += ["-a", json.dumps(params)] if params else []
     environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, env=environment)
     start = done.stdout.find("=> {")

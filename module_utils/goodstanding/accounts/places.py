@@ -107,8 +107,11 @@ class _Map(_Place):
 
     def stale(self) -> bool:
         # A crash may have come between the source and the map.
+        text = read_text(self.source)
+        if text is None:
+            return False
         code, out, _ = self.run(["postmap", "-s", f"lmdb:{self.source}"])
-        return bool(code) or postfix_conf.read_map(out.replace("\t", " ")) != postfix_conf.read_map(read_text(self.source) or "")
+        return bool(code) or postfix_conf.read_map(out.replace("\t", " ")) != postfix_conf.read_map(text)
 
 
 class SenderMap(_Map):
