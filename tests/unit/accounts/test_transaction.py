@@ -207,7 +207,7 @@ LOCKS = st.tuples(st.sampled_from(["lock", "unlock"]), WHERE, SOME, st.one_of(st
 BY_HAND = st.tuples(st.just("hand"), st.sampled_from([1, 2]), st.sampled_from(ACCOUNTS), st.integers(2, 9))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(operations=st.lists(st.one_of(LOCKS, LOCKS, LOCKS, BY_HAND), min_size=8, max_size=20))
 def test_whatever_is_done_and_wherever_it_ends_everything_is_as_before(place, operations):
     folder, steps, crashes = place()
