@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ..host import journal
-from ..host.files import STATE, HostError
+from ..host import files, journal
+from ..host.files import HostError
 from ..host.journal import Fields
 
 
@@ -58,18 +58,35 @@ def lock(step: Step, accounts: list[str], incident: str, check_mode: bool = Fals
     if check_mode or not todo:
         return Outcome(todo, missing, {})
     for account in todo:
-        if (account, step.name) not in opened:
+        was = opened.get((account, step.name))
+        if was is None:
             _note(step, account, incident, result="begun", before={} if step.own else known[account])
+        elif was.after is not None and not step.own:
+            before = {name: was.before.get(name) if was.after.get(name) == value else value for name, value in known[account].items()}
+            _note(step, account, incident, result="amended", before=before)
     try:
         step.lock(todo)
     except Exception:
         for account in todo:
             _note(step, account, incident, result="failed")
+        _close_what_was_not_done(step, todo, incident)
         raise
     after = step.read(todo)
     for account in todo:
         _note(step, account, incident, result="done", after=after.get(account) or {})
     return Outcome([account for account in todo if after.get(account) != known[account]], missing, {})
+
+
+def _close_what_was_not_done(step: Step, accounts: list[str], incident: str) -> None:
+    """After a failed lock: what is still as it was before is no lock. Left open, it would undo what its administrator does later."""
+    try:
+        now = step.read(accounts)
+    except Exception:  # the step is not reachable: the next run sees
+        return
+    opened = journal.read().opened
+    for account in accounts:
+        if (account, step.name) in opened and opened[account, step.name].before == now.get(account):
+            _note(step, account, incident, result="undone")
 
 
 def unlock(step: Step, accounts: list[str], incident: str, check_mode: bool = False, force: bool = False) -> Outcome:
@@ -102,15 +119,15 @@ def unlock(step: Step, accounts: list[str], incident: str, check_mode: bool = Fa
     return Outcome(sorted(back), sorted(account for account in accounts if now.get(account) is None), refused)
 
 
-def _note(step: Step, account: str, incident: str, **rest: t.Any) -> None:
+def _note(step: Step, account: str, incident: str, result: str, **fields: Fields) -> None:
     """Write a line of the journal. What is this project's own is changed even where the disk is full: it can be undone without."""
     try:
-        journal.write(step=step.name, account=account, incident=incident, **rest)
+        journal.write(step=step.name, account=account, incident=incident, result=result, **fields)
     except OSError as exc:
-        if not step.own:
-            raise HostError(
-                f"the journal {STATE}/{journal.FILE} cannot be written ({exc.strerror}), so {step.name} was not changed: is the disk full?"
-            ) from exc
+        if step.own or result == "failed":  # what failed is told anyhow
+            return
+        state = "was not changed" if result in ("begun", "amended") else "was changed: make room and run again"
+        raise HostError(f"the journal {files.STATE}/{journal.FILE} cannot be written ({exc.strerror}), and {step.name} {state}") from exc
 
 
 def _told(fields: Fields, other: Fields) -> str:

@@ -4,12 +4,14 @@
 """The journal of a host: one JSON object a line on each thing that was done, only ever appended. Standard library only, Python >= 3.9.
 
 Each line carries a hash of itself and of the line before it, so that a line that was changed or taken out is noticed. A step of a lock
-has up to three kinds of lines with the same account and step: V(begun) with the fields as they were, written before anything is
-changed; V(done) with the fields as the lock left them; V(undone) when they were set back.
+has these kinds of lines with the same account and step: V(begun) with the fields as they were, written before anything is changed;
+V(done) with the fields as the lock left them; V(undone) when they were set back. V(amended): somebody changed a field by hand, and the
+lock is set anew; what that field was then is what the unlock sets back.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -58,10 +60,23 @@ def write(**entry: t.Any) -> dict[str, t.Any]:
         row = {"time": time.time(), **entry}
         row["chain"] = _chain(_previous(tail), row)
         torn = b"" if not tail or tail.endswith(b"\n") else b"\n"  # a crash in the middle of a line: that line stays, and is seen
-        file.write(torn + json.dumps(row, sort_keys=True).encode() + b"\n")
+        line = torn + json.dumps(row, sort_keys=True).encode() + b"\n"
+        if file.write(line) != len(line):  # a full disk takes a part without an error; nothing may be changed on the word of half a line
+            raise OSError(errno.ENOSPC, "only a part of a line could be written")
         os.fsync(file.fileno())
+        if not tail:
+            _sync_folder()
     written.append(row)
     return row
+
+
+def _sync_folder() -> None:
+    """Put the name of a new file on the disk."""
+    folder = os.open(files.STATE, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _tail(file: t.IO[bytes]) -> bytes:
@@ -137,6 +152,8 @@ def _fold(opened: dict[Key, Opened], row: dict[str, t.Any]) -> None:
     result = row.get("result")
     if result == "begun" and isinstance(row.get("before"), dict):
         opened.setdefault(key, Opened(row["before"], None, str(row.get("incident") or "")))
+    elif result == "amended" and key in opened and isinstance(row.get("before"), dict):
+        opened[key] = opened[key]._replace(before=row["before"], after=None)
     elif result == "done" and key in opened and isinstance(row.get("after"), dict):
         opened[key] = opened[key]._replace(after=row["after"])
     elif result == "undone":
