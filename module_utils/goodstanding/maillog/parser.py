@@ -740,9 +740,10 @@ class MailLog:
             return {"first": None, "last": None, "since": None}
         self.book.set_meta("span", [min(times), max(times)])
         # Where older lines are there too, nobody wrote any in between.
-        known = min(self.since if self.older else min(times), self.book.meta("known", min(times)))
-        self.book.set_meta("known", known)
-        return {"first": max(min(times), begin), "last": max(times), "since": max(known, self.since)}
+        begun: float = self.since if self.older else min(times)
+        reached = min(begun, float(self.book.meta("known", begun)))
+        self.book.set_meta("known", reached)
+        return {"first": max(min(times), begin), "last": max(times), "since": max(reached, self.since)}
 
     def result(self, since: float | None = None) -> dict[str, t.Any]:
         """Return the aggregates of a window; see the module mail_log_info for their shape. since: its begin, the log's where not set."""
