@@ -210,18 +210,22 @@ def _listings(case: Case, host: str) -> Said:
     light = {row["zone"] for row in case.lists if row["tier"] not in WEIGHTY or row["kind"] != "block"}
     silent = {zone for row in subjects for zone in row["unqualified"] if not zone.startswith("log:")} - light
     said: list[Said] = [(UNKNOWN, f"{zone} could not be believed") for zone in sorted(silent)]
-    begin = iso(case.begin)
     for row in case.observations:
         if host not in row["hosts"] or row["kind"] != "block" or row["tier"] not in WEIGHTY or row["source"].startswith("log:"):
             continue
         if row["outcome"] not in BELIEVED or row["suspected"]:
             said.append((UNKNOWN, f"{row['list']} could not be believed of {row['subject']}"))
-        elif row["outcome"] in LISTED and (row["since"] or begin) >= begin:
+        elif row["outcome"] in LISTED and not _at_hand(case, row):
             if case.settled is None:
                 said.append((UNKNOWN, f"whether {row['subject']} was in {row['list']} before the lock is not known: nobody had asked"))
-            elif not row["since"] or row["since"] > iso(case.settled):
+            else:
                 said.append((DOES_NOT, f"{row['subject']} is newly listed in {row['list']}, since {(row['since'] or '')[:19]}"))
     return _worst(said)
+
+
+def _at_hand(case: Case, row: Row) -> bool:
+    """Whether a listing is no news: it is older than the window, or the run that locked found it."""
+    return bool(row["since"]) and (row["since"] < iso(case.begin) or (case.settled is not None and row["since"] <= iso(case.settled)))
 
 
 def _refusals(case: Case, host: str) -> Said:
@@ -250,7 +254,7 @@ def _explained(case: Case, host: str, refusal: Row) -> bool:
     words = {refusal["provider"], *refusal["id"].split("_")}
     return any(
         row["outcome"] in LISTED and host in row["hosts"] and refusal["address"] in (None, row["subject"])
-        and row["kind"] == "block" and not row["suspected"] and row["since"] and row["since"] < iso(case.begin)
+        and row["kind"] == "block" and not row["suspected"] and _at_hand(case, row)
         and ":" not in row["source"] and not words.isdisjoint(row["source"].split("."))
         for row in case.observations
     )  # fmt: skip

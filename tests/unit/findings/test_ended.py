@@ -142,6 +142,7 @@ def test_one_host_where_one_condition_does_not_hold_is_enough(number, state, wor
     ("fields", "state", "words"),
     [
         ({"observations": [listing(LOCKED - HOUR)]}, "holds", ""),
+        ({"observations": [listing(LOCKED + 600)]}, "holds", ""),  # before the window
         ({"observations": [listing(NOW - HOUR)]}, "does_not", "198.51.100.11 is newly listed in ZEN"),
         ({"observations": [listing(NOW - HOUR, tier="C")]}, "holds", ""),
         ({"observations": [listing(NOW - HOUR, kind="score", outcome="score")]}, "holds", ""),
@@ -166,6 +167,7 @@ def test_a_listing_at_hand_is_no_news_and_a_new_one_is(fields, state, words):
     ("row", "state"),
     [
         (refusal(LOCKED - HOUR), "holds"),  # goes on until the delisting
+        (refusal(LOCKED + 600), "holds"),
         (refusal(NOW - HOUR, about="content"), "holds"),
         (refusal(NOW - HOUR), "does_not"),
         (refusal(NOW - HOUR, id="microsoft_spamhaus", code="AS16012611"), "holds"),  # in the words of a list it was on before
@@ -178,6 +180,21 @@ def test_refusals_that_the_listing_at_hand_explains_do_not_count(row, state):
     known["logs"]["mx1"]["refusals"] = [row]
     observations = [listing(LOCKED - HOUR), listing(LOCKED - HOUR, source="log:microsoft")]
     assert said(ended.judge(case(known, observations=observations)), 6)[0] == state
+
+
+@pytest.mark.parametrize(
+    ("listed", "settled", "explained"),
+    [
+        (listing(NOW - HOUR), LOCKED, False),
+        (listing(NOW - HOUR), NOW, True),
+        (listing(LOCKED - HOUR, suspected=True), NOW, False),
+        (listing(LOCKED - HOUR, outcome="timeout", since=None), NOW, False),
+    ],
+)
+def test_only_a_listing_at_hand_explains_refusals(listed, settled, explained):
+    known = proven()
+    known["logs"]["mx1"]["refusals"] = [refusal(NOW - 60, id="microsoft_spamhaus")]
+    assert ("new kind of refusal" in said(ended.judge(case(known, observations=[listed], settled=settled)), 6)[1]) is not explained
 
 
 @pytest.mark.parametrize(
