@@ -300,7 +300,8 @@ def status(document: Document) -> str:
         return "findings"
     if not document["hosts"] or not all(row["assessed"] for row in document["hosts"]):
         return "unknown"
-    return "unknown" if "unknown" in states or document["rejected"] else "clean"
+    unproven = any(row["locks"] for row in document["drift"])
+    return "unknown" if "unknown" in states or document["rejected"] or unproven else "clean"
 
 
 def open_points(document: Document, never: list[str], most: int) -> list[dict[str, t.Any]]:
