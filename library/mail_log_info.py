@@ -45,7 +45,7 @@ options:
   accepted_since:
     description:
       - Per account a time (seconds since 1970), such as that of its lock; what it did after it is counted apart in C(accepted_since),
-        C(refused_since), C(submitted_since) and C(logins_since). A local user is C(uid:33).
+        C(refused_since), C(submitted_since) and C(logins_since). A local user is C(uid:33) or C(uid:www-data).
       - Then the log is read from an hour before the window on, so that C(span.since) tells whether it reaches back that far.
     type: dict
     default: {}
@@ -258,8 +258,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils.goodstanding.host.files import HostError, load_state
 from ..module_utils.goodstanding.maillog import dropped, sources
 from ..module_utils.goodstanding.maillog.book import Book, remembered
-from ..module_utils.goodstanding.maillog.discover import own_logs
-from ..module_utils.goodstanding.maillog.parser import MailLog
+from ..module_utils.goodstanding.maillog.discover import own_logs, spellings
+from ..module_utils.goodstanding.maillog.lines import normalise
+from ..module_utils.goodstanding.maillog.parser import SINCE, MailLog
 from ..module_utils.goodstanding.maillog.refusals import RepliesError
 
 
@@ -329,6 +330,11 @@ def count(params: dict[str, t.Any], now: float, book: Book) -> dict[str, t.Any]:
         known, seen = remembered(params["state"])
         if known is not None:
             result["refusals_since"] = known
+        told = result["since"]
+        result["since"] = {
+            normalise(asked): {"time": time, **{count: sum(told[name][count] for name in spellings(asked)) for count in SINCE}}
+            for asked, time in params["accepted_since"].items()
+        }
         for row in result["refusals"]:
             row["seen"] = min(row["seen"], seen.get((row["address"] or "", row["provider"], row["id"], row["code"]), row["seen"]))
     return {"source": source._asdict(), "clock_skew": skew, **result}
@@ -351,7 +357,7 @@ def read(params: dict[str, t.Any], now: float, horizon: float, source: sources.S
     log = MailLog(
         now,
         horizon,
-        params["accepted_since"],
+        {name: time for asked, time in params["accepted_since"].items() for name in spellings(asked)},
         utc_offset=time.localtime(now).tm_gmtoff,
         replies=params["replies"],
         addresses=params["addresses"],

@@ -102,7 +102,7 @@ def _without_locks(case: Case) -> str:
     silent = all_of(_silent(case, host)[0] for host in case.hosts)
     if silent == DOES_NOT:
         return "not_ended"
-    return "none" if silent == HOLDS and all("locks" in case.proofs.get(host, {}) for host in case.hosts) else "not_proven"
+    return "none" if silent == HOLDS and all("locks" in _told(case.proofs, host) for host in case.hosts) else "not_proven"
 
 
 # ---- the conditions: each says of one host whether it holds there
@@ -112,7 +112,7 @@ def _complete(case: Case, host: str) -> Said:
     passed = case.now - case.since
     if passed < case.window:
         return UNKNOWN, f"{_hours(max(passed, 0))} of {_hours(case.window)} have passed since the lock"
-    log = case.logs.get(host, {})
+    log = _told(case.logs, host)
     if "accounts" not in log:
         return UNKNOWN, _lost(log, "the log was not read")
     if not log.get("complete"):
@@ -139,7 +139,7 @@ def _nothing_sent(case: Case, host: str) -> Said:
 
 
 def _refused(case: Case, host: str) -> Said:
-    proof = case.proofs.get(host, {})
+    proof = _told(case.proofs, host)
     if "locks" not in proof:
         return UNKNOWN, _lost(proof, "the lock was not looked at")
     plumbing, canary = proof.get("plumbing") or {}, proof.get("canary") or {}
@@ -167,7 +167,7 @@ def _refused(case: Case, host: str) -> Said:
 
 
 def _queue_empty(case: Case, host: str) -> Said:
-    queue = case.queues.get(host, {})
+    queue = _told(case.queues, host)
     if "messages" not in queue:
         return UNKNOWN, _lost(queue, "the queue was not searched")
     if int(queue.get("passes") or 0) < 2:
@@ -184,9 +184,10 @@ def _queue_empty(case: Case, host: str) -> Said:
 
 
 def _no_session(case: Case, host: str) -> Said:
-    sessions = case.proofs.get(host, {}).get("sessions")
+    proof = _told(case.proofs, host)
+    sessions = proof.get("sessions")
     if sessions is None:
-        return UNKNOWN, _lost(case.proofs.get(host, {}), "nobody looked for sessions")
+        return UNKNOWN, _lost(proof, "nobody looked for sessions")
 
     def one(account: str, name: str, since: float) -> Said:
         found = sessions.get(name) or {}
@@ -229,7 +230,7 @@ def _at_hand(case: Case, row: Row) -> bool:
 
 
 def _refusals(case: Case, host: str) -> Said:
-    log = case.logs.get(host, {})
+    log = _told(case.logs, host)
     if "refusals" not in log:
         return UNKNOWN, _lost(log, "the log was not read")
     said: list[Said] = []
@@ -270,7 +271,7 @@ def _silent(case: Case, host: str) -> Said:
 
 
 def _reviewed(case: Case, host: str) -> Said:
-    found = case.persistence.get(host, {})
+    found = _told(case.persistence, host)
     if "unreviewed" not in found or "unknown" not in found:
         return UNKNOWN, _lost(found, "nobody looked for what the intruder left")
 
@@ -278,7 +279,7 @@ def _reviewed(case: Case, host: str) -> Said:
         count = found["unreviewed"].get(name)
         if count:
             return DOES_NOT, f"{count} findings of {account} are not reviewed"
-        missing = [f"{row['what']}: {row['why']}" for row in found["unknown"] if row["account"] in (name, None)]
+        missing = [f"{row['what']}: {row['why']}" for row in found["unknown"] if row["account"] in (name, "", None)]
         if missing or count is None:
             return UNKNOWN, f"what was left of {account} is not known{': ' if missing else ''}{'; '.join(missing)}"
         return HOLDS, ""
@@ -287,7 +288,7 @@ def _reviewed(case: Case, host: str) -> Said:
 
 
 def _limited(case: Case, host: str) -> Said:
-    limit = case.limits.get(host, {})
+    limit = _told(case.limits, host)
     state = limit.get("state")
     if state == "refused":
         return HOLDS, ""
@@ -315,7 +316,7 @@ CONDITIONS: tuple[tuple[str, t.Callable[[Case, str], Said]], ...] = (
 
 def plumbing_faults(plumbing: t.Mapping[str, t.Any]) -> list[str]:
     """Return what lacks of the lock's plumbing. plumbing: of the role account_lock's proof."""
-    faults = [f"the lock's map is not first in {name}" for name in plumbing.get("unguarded") or ()]
+    faults = [str(fault) for fault in plumbing.get("unguarded") or ()]
     if plumbing.get("deny_first") is False:
         faults.append("the deny passdb is not the first of Dovecot's chain")
     if plumbing.get("state") in ("absent", "damaged"):
@@ -335,13 +336,19 @@ def _worst(said: t.Sequence[Said]) -> Said:
 
 def _since_lock(case: Case, host: str, name: str, since: float) -> Row | str:
     """Return the counts since the lock, or why there are none."""
-    log = case.logs.get(host, {})
+    log = _told(case.logs, host)
     if "accounts" not in log:
         return _lost(log, "the log was not read")
     told: Row | None = (log.get("since") or {}).get(name)
     if told is None or any(told.get(count) is None for count in ("time", *SINCE)) or abs(told["time"] - since) > _SAME:
         return f"the log was not read since the lock of {name}: {_ASK}"
     return told
+
+
+def _told(results: t.Mapping[str, Row], host: str) -> Row:
+    """Return what a host told; of a failed result only why it failed."""
+    result = results.get(host, {})
+    return {"msg": str(result.get("msg") or "it failed")} if result.get("failed") else result
 
 
 def _lost(result: Row, usual: str) -> str:

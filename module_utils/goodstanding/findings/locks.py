@@ -48,7 +48,7 @@ def prove(
     given: logs, proofs, queues, persistence and limits, each per host (see ended.Case), as far as they were asked for; window: in hours;
     settled: tells of an incident when the run that locked it had asked the lists, None where that is not known."""
     document = copy.deepcopy(document)
-    proofs = given.get("proofs") or {}
+    proofs = {host: {"msg": proof.get("msg")} if proof.get("failed") else proof for host, proof in (given.get("proofs") or {}).items()}
     if proofs:
         document["locks"], before = [], document["locks"]
         for row in before:  # a host that cannot be asked has not lost its locks

@@ -152,7 +152,7 @@ def test_the_time_of_a_lock_goes_there_and_back():
 PROOF = {
     "plumbing": {"state": "present", "unguarded": [], "deny_first": True}, "locks": {}, "canary": None, "sessions": {},
 }  # fmt: skip
-LOST = {**PROOF, "plumbing": {"state": "damaged", "unguarded": ["submission:inet <b>"], "deny_first": True}}
+LOST = {**PROOF, "plumbing": {"state": "damaged", "unguarded": ["the lock's map is not first in submission:inet <b>"], "deny_first": True}}
 FAILED = {"failed": True, "msg": "no such tool"}
 
 

@@ -92,7 +92,7 @@ CHANGES: list[tuple[int, str, str, t.Callable[[dict], t.Any]]] = [
     (2, "unknown", "not read since the lock", lambda host: host["logs"]["since"].pop(EVE)),
     (2, "unknown", "not read since the lock", lambda host: host["logs"]["since"][EVE].update(time=LOCKED + 10)),
     (2, "unknown", "log that is not complete", lambda host: host["logs"].update(complete=False)),
-    (3, "does_not", "not first in submission", lambda host: host["proofs"]["plumbing"].update(unguarded=["submission:inet"])),
+    (3, "does_not", "not first in submission", lambda host: host["proofs"]["plumbing"].update(unguarded=["not first in submission"])),
     (3, "does_not", "plumbing is damaged", lambda host: host["proofs"]["plumbing"].update(state="damaged")),
     (3, "does_not", "deny passdb is not the first", lambda host: host["proofs"]["plumbing"].update(deny_first=False)),
     (3, "unknown", "is not known", lambda host: host["proofs"].update(plumbing={})),
@@ -118,7 +118,13 @@ CHANGES: list[tuple[int, str, str, t.Callable[[dict], t.Any]]] = [
     (8, "unknown", "sieve: no doveadm", lambda host: host["persistence"]["unknown"].append(
         {"account": USER, "what": "sieve", "why": "no doveadm"})),
     (8, "unknown", "is not known", lambda host: host["persistence"]["unreviewed"].pop(EVE)),
-    (8, "unknown", "could not be reached", lambda host: host.update(persistence=FAILED)),
+    (8, "unknown", "could not be reached", lambda host: host["persistence"].update(FAILED)),
+    (8, "unknown", "maps: no postmap", lambda host: host["persistence"]["unknown"].append(
+        {"account": "", "what": "maps", "why": "no postmap"})),
+    (2, "unknown", "could not be reached", lambda host: host["logs"].update(FAILED)),
+    (4, "unknown", "could not be reached", lambda host: host["queues"].update(FAILED)),
+    (5, "unknown", "could not be reached", lambda host: host["proofs"].update(FAILED)),
+    (9, "unknown", "could not be reached", lambda host: host["limits"].update(FAILED)),
     (9, "does_not", "could exceed", lambda host: host["limits"].update(state="accepted")),
     (9, "unknown", "the role rate_limit", lambda host: host.pop("limits")),
     (9, "unknown", "no such daemon", lambda host: host.update(limits={"state": "unknown", "why": "no such daemon"})),

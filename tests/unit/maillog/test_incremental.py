@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 from goodstanding_src.library import mail_log_info
-from goodstanding_src.module_utils.goodstanding.maillog import sources
+from goodstanding_src.module_utils.goodstanding.maillog import discover, sources
 from goodstanding_src.module_utils.goodstanding.maillog.book import Book
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -440,6 +440,20 @@ def test_a_reading_since_a_lock_knows_what_was_refused_before_its_window(tmp_pat
     unknown = since_lock(tmp_path, later, state="")
     assert [row["seen"] for row in unknown["refusals"]] == [row["first"] for row in unknown["refusals"]]
     assert unknown["refusals_since"] == unknown["span"]["since"] == later - 2 * 3600
+
+
+@pytest.mark.parametrize("name", ["uid:33", "uid:WWW-data", " uid:www-data"])
+def test_a_local_user_is_counted_by_number_and_by_name(tmp_path, monkeypatch, name):
+    user = type("User", (), {"pw_uid": 33, "pw_name": "www-data"})
+    known = {33: user, "www-data": user}
+    monkeypatch.setattr(discover, "pwd", type("Users", (), {"getpwuid": known.__getitem__, "getpwnam": known.__getitem__}))
+    (tmp_path / "mail.log").write_bytes(LOG)
+    since = NOW - 3 * 3600 + 50 * 60 - 1
+    result = ask(tmp_path, accepted_since={name: since, "uid:4294967296": since, "uid:nobody-here": since})[0]["since"]
+    assert result[name.strip().lower()] == {
+        "time": since, "accepted_since": 50, "refused_since": 0, "submitted_since": 50, "logins_since": 0,
+    }  # fmt: skip
+    assert [result[other]["submitted_since"] for other in ("uid:4294967296", "uid:nobody-here")] == [0, 0]
 
 
 @pytest.mark.parametrize("damage", [b"no database", b""])
