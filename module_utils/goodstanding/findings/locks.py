@@ -145,7 +145,7 @@ def points(document: Document, point: Point) -> None:
             point("critical" if row["locks"] else "warning", "administrator", what, row["host"], step)
     told = {row["account"] for row in document["accounts"] if row["state"] in ("would_lock", "locked", "not_contained")}
     named = {row["account"] for row in document["accounts"] if row["verdict"] == "compromised"}
-    hosts = {row["host"] for row in document["hosts"]}
+    asked = {row["host"] for row in document["hosts"]} - {row["host"] for row in document["drift"] if row["state"] == "unknown"}
     for row in document["locks"]:
         name = row["account"]
         if name in told:
@@ -154,7 +154,7 @@ def points(document: Document, point: Point) -> None:
             if entry["accepted_after_lock"]:
                 what = f"{entry['host']} accepted {entry['accepted_after_lock']} messages of {name} after its lock"
                 point("critical", "administrator", what, entry["host"], "Look at this host's log for the account and run again.")
-        missing = sorted(hosts - {entry["host"] for entry in row["hosts"]}) if kind_of(name) == "login" else []
+        missing = sorted(asked - {entry["host"] for entry in row["hosts"]}) if kind_of(name) == "login" else []
         if missing and name not in named:
             what = f"{name} is locked on other hosts and not on {', '.join(missing)}"
             point("critical", "administrator", what, missing[0], "Lock it there too (role account_lock), or reinstate it everywhere.")

@@ -237,6 +237,9 @@ def test_an_account_that_is_locked_on_some_hosts_only_is_critical():
     first = done["open_points"][0]
     assert (first["severity"], first["what"]) == ("critical", f"{USER} is locked on other hosts and not on mx2")
     assert done["outbreak"]["state"] == "not_ended"
+    silent = finished(proved(assessed(accounts=()), proofs={"mx1": locked(PROOF, USER), "mx2": FAILED}))
+    assert [point["what"] for point in silent["open_points"] if point["severity"] == "critical"] == [], "nobody knows"
+    assert silent["outbreak"]["state"] == "not_proven"
 
 
 @pytest.mark.parametrize(("accepted", "complete", "status"), [(0, True, "clean"), (2, True, "not_contained"), (2, False, "unknown")])
