@@ -115,14 +115,8 @@ def _complete(case: Case, host: str) -> Said:
     log = _told(case.logs, host)
     if "accounts" not in log:
         return UNKNOWN, _lost(log, "the log was not read")
-    if not log.get("complete"):
-        return UNKNOWN, "; ".join(log.get("gaps") or ["the log is not complete"])
-    known = (log.get("span") or {}).get("since")
-    if known is None or known > case.now - case.window:
-        begin = iso(case.now - case.window)[:19]
-        since = f"since {iso(known)[:19]}" if known is not None else "of no time"
-        return UNKNOWN, f"the log is known {since}, and the window began at {begin} (abuse_triage_window, or rotations that are gone)"
-    return HOLDS, ""
+    gap = lacks(log, case.begin)
+    return (UNKNOWN, gap) if gap else (HOLDS, "")
 
 
 def _nothing_sent(case: Case, host: str) -> Said:
@@ -133,7 +127,7 @@ def _nothing_sent(case: Case, host: str) -> Said:
         for count, what in ((told["accepted_since"], "accepted"), (told["submitted_since"], "handed in by sendmail")):
             if count:
                 return DOES_NOT, f"{count} messages of {account} were {what} since its lock"
-        return (HOLDS, "") if case.logs[host].get("complete") else (UNKNOWN, "none was found in a log that is not complete")
+        return (UNKNOWN, f"none was found, but {told['gap']}") if told["gap"] else (HOLDS, "")
 
     return _each(case, host, one)
 
@@ -161,7 +155,7 @@ def _refused(case: Case, host: str) -> Said:
             return DOES_NOT, f"{account} was let in: {logins} logins, {accepted} messages"
         if refused:
             return HOLDS, f"{account} was refused {refused} times"
-        return (HOLDS, f"nobody tried {account}") if case.logs[host].get("complete") else (UNKNOWN, "the log is not complete")
+        return (UNKNOWN, f"nobody tried {account}, but {told['gap']}") if told["gap"] else (HOLDS, f"nobody tried {account}")
 
     return _each(case, host, one)
 
@@ -243,8 +237,9 @@ def _refusals(case: Case, host: str) -> Said:
             said.append((UNKNOWN, f"whether {kind} was refused before is not known: the log is remembered for too short a time"))
         else:
             said.append((DOES_NOT, f"a new kind of refusal, {kind}, since {iso(row['seen'])[:19]}"))
-    if not log.get("complete"):
-        said.append((UNKNOWN, "the log is not complete"))
+    gap = lacks(log, case.begin)
+    if gap:
+        said.append((UNKNOWN, gap))
     elif len(log["refusals"]) >= MAX_ROWS:
         said.append((UNKNOWN, f"of the kinds of refusals only the {MAX_ROWS} most frequent are told"))
     return _worst(said)
@@ -314,6 +309,17 @@ CONDITIONS: tuple[tuple[str, t.Callable[[Case, str], Said]], ...] = (
 # ---- what the conditions share
 
 
+def lacks(log: t.Mapping[str, t.Any], begin: float) -> str:
+    """Return what a log lacks from a time on, an empty text where it lacks nothing."""
+    if not log.get("complete"):
+        return "; ".join(log.get("gaps") or ["the log is not complete"])
+    known = (log.get("span") or {}).get("since")
+    if known is not None and known <= begin:
+        return ""
+    since = f"since {iso(known)[:19]}" if known is not None else "of no time"
+    return f"the log is known {since} only, not since {iso(begin)[:19]} (abuse_triage_window, or what was removed)"
+
+
 def plumbing_faults(plumbing: t.Mapping[str, t.Any]) -> list[str]:
     """Return what lacks of the lock's plumbing. plumbing: of the role account_lock's proof."""
     faults = [str(fault) for fault in plumbing.get("unguarded") or ()]
@@ -335,14 +341,14 @@ def _worst(said: t.Sequence[Said]) -> Said:
 
 
 def _since_lock(case: Case, host: str, name: str, since: float) -> Row | str:
-    """Return the counts since the lock, or why there are none."""
+    """Return the counts since the lock, with what the log lacks (gap, empty where nothing); or why there are none."""
     log = _told(case.logs, host)
     if "accounts" not in log:
         return _lost(log, "the log was not read")
     told: Row | None = (log.get("since") or {}).get(name)
     if told is None or any(told.get(count) is None for count in ("time", *SINCE)) or abs(told["time"] - since) > _SAME:
         return f"the log was not read since the lock of {name}: {_ASK}"
-    return told
+    return {**told, "gap": lacks(log, max(since, case.now - case.window))}
 
 
 def _told(results: t.Mapping[str, Row], host: str) -> Row:

@@ -65,7 +65,8 @@ def prove(
         for entry in row["hosts"]:
             name = case.accounts(entry["host"])[row["account"]][0]
             counts = case.logs.get(entry["host"], {}).get("since", {}).get(name)
-            if counts and case.logs[entry["host"]].get("complete"):
+            since = max(epoch(entry["locked_at"]), now - window * 3600)
+            if counts and not ended.lacks(case.logs[entry["host"]], since):
                 entry["accepted_after_lock"], entry["refused_after_lock"] = counts["accepted_since"], counts["refused_since"]
     if document["locks"]:
         case = case._replace(settled=settled(max(document["locks"], key=lambda row: str(row["locked_at"]))["incident"]))

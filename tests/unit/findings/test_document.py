@@ -245,7 +245,7 @@ def test_an_account_that_is_locked_on_some_hosts_only_is_critical():
 @pytest.mark.parametrize(("accepted", "complete", "status"), [(0, True, "clean"), (2, True, "not_contained"), (2, False, "unknown")])
 def test_mail_of_a_locked_account_that_no_verdict_names_is_not_contained(accepted, complete, status):
     counts = {"time": NOW - 86400, "accepted_since": accepted, "refused_since": 5, "submitted_since": 0, "logins_since": 0}
-    log = {**LOG, "complete": complete, "since": {USER: counts}}
+    log = {**LOG, "complete": complete, "span": {"since": NOW - 90000}, "since": {USER: counts}}
     proofs = {host: locked(PROOF, USER) for host in ("mx1", "mx2")}
     logs = {"mx1": LOG, "mx2": LOG if complete else {"failed": True, "msg": "down"}}
     done = finished(proved(assessed(accounts=(), logs=logs), logs={"mx1": log, "mx2": log}, proofs=proofs))

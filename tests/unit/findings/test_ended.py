@@ -91,7 +91,10 @@ CHANGES: list[tuple[int, str, str, t.Callable[[dict], t.Any]]] = [
     (2, "does_not", f"1 messages of {EVE} were handed in", lambda host: host["logs"]["since"][EVE].update(submitted_since=1)),
     (2, "unknown", "not read since the lock", lambda host: host["logs"]["since"].pop(EVE)),
     (2, "unknown", "not read since the lock", lambda host: host["logs"]["since"][EVE].update(time=LOCKED + 10)),
-    (2, "unknown", "log that is not complete", lambda host: host["logs"].update(complete=False)),
+    (2, "unknown", "the log is not complete", lambda host: host["logs"].update(complete=False)),
+    (2, "unknown", "is known since", lambda host: host["logs"]["span"].update(since=NOW - 23 * HOUR)),
+    (3, "unknown", f"nobody tried {EVE}, but the log is known", lambda host: host["logs"]["span"].update(since=NOW - 23 * HOUR)),
+    (6, "unknown", "the log is known", lambda host: host["logs"]["span"].update(since=NOW - 23 * HOUR)),
     (3, "does_not", "not first in submission", lambda host: host["proofs"]["plumbing"].update(unguarded=["not first in submission"])),
     (3, "does_not", "plumbing is damaged", lambda host: host["proofs"]["plumbing"].update(state="damaged")),
     (3, "does_not", "deny passdb is not the first", lambda host: host["proofs"]["plumbing"].update(deny_first=False)),
@@ -224,6 +227,22 @@ def test_the_window_has_to_pass_first():
     assert result["provable_from"] == iso(NOW - 600 + 24 * HOUR)
     assert said(ended.judge(case(locks=locks, window=600.0)), 1) == ("holds", "")
     assert said(ended.judge(case(locks=locks, window=601.0)), 1)[0] == "unknown"
+
+
+def test_of_an_old_lock_the_log_has_to_hold_the_window_alone():
+    known, old = proven(), NOW - 120 * HOUR
+    for host in HOSTS:
+        known["logs"][host]["since"] = {name: {**counts(), "time": old} for name in (USER, EVE)}
+    assert ended.judge(case(known, locks={name: dict.fromkeys(HOSTS, old) for name in (USER, EVE)}))["state"] == "ended"
+
+
+def test_before_the_window_has_passed_the_log_is_to_reach_back_to_the_lock():
+    known = proven()
+    for host, back in (("mx1", NOW - 700), ("mx2", NOW - 500)):
+        known["logs"][host]["span"]["since"] = back
+        known["logs"][host]["since"] = {USER: {**counts(), "time": NOW - 600}}
+    result = ended.judge(case(known, locks={USER: dict.fromkeys(HOSTS, NOW - 600)}))
+    assert [said(result, 2, host)[0] for host in HOSTS] == ["holds", "unknown"]
 
 
 def test_a_local_user_is_locked_on_its_own_host_alone():
