@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from goodstanding_src.library import run_findings
 from goodstanding_src.module_utils.goodstanding.findings import document as stages
 from goodstanding_src.module_utils.goodstanding.findings import locks
+from goodstanding_src.module_utils.goodstanding.findings.times import iso
 from goodstanding_src.module_utils.goodstanding.report import files
 from goodstanding_src.module_utils.goodstanding.store import database
 
@@ -252,6 +254,29 @@ def test_mail_of_a_locked_account_that_no_verdict_names_is_not_contained(accepte
     assert done["run"]["status"] == status
     assert [entry["refused_after_lock"] for entry in done["locks"][0]["hosts"]] == [5 if complete else None] * 2
     assert any("accepted 2 messages" in point["what"] for point in done["open_points"]) == (status == "not_contained")
+
+
+@pytest.mark.parametrize(
+    ("incident", "finished_at", "asked", "settled"),
+    [
+        ("r1", None, True, NOW),
+        ("r0", NOW - 60, True, NOW - 60),
+        ("r0", None, True, None),
+        ("r0", NOW - 60, False, None),
+        ("gone", NOW, True, None),
+    ],
+)
+def test_what_the_run_that_locked_found_is_no_news(tmp_path, monkeypatch, incident, finished_at, asked, settled):
+    engine = database.open_store(f"sqlite:///{tmp_path}/goodstanding.db")
+    before = finished(assessed())
+    before["run"].update(id="r0", finished=iso(finished_at) if finished_at else None)
+    before["addresses"] = before["addresses"] if asked else []
+    database.save_run(engine, before)
+    cases: list = []
+    monkeypatch.setattr(locks.ended, "judge", lambda case: cases.append(case) or before["outbreak"])
+    params = {"logs": {}, "proofs": {"mx1": locked(PROOF, USER, incident=incident)}, "queues": {}, "persistence": {}, "limits": {}}
+    run_findings.prove({**params, "outbreak_window": 24.0}, assessed(), engine, NOW)
+    assert cases[0].settled == settled
 
 
 def test_an_account_that_is_locked_already_is_not_called_open():
