@@ -43,7 +43,10 @@ options:
     type: int
     default: 24
   accepted_since:
-    description: Per account a time (seconds since 1970); messages accepted after it are counted apart in C(accepted_since).
+    description:
+      - Per account a time (seconds since 1970), such as that of its lock; what it did after it is counted apart in C(accepted_since),
+        C(refused_since), C(submitted_since) and C(logins_since). A local user is C(uid:33) or C(uid:www-data).
+      - Then the log is read from an hour before the window on, so that C(span.since) tells whether it reaches back that far.
     type: dict
     default: {}
   replies:
@@ -165,8 +168,11 @@ accounts:
       messages, recipients, bytes, sent,
       deferred, bounced, unknown_recipients, reputation_refusals, refused_attempts, held, failed_logins, logins, signed (by OpenDKIM),
       judged_spam (what Rspamd did not answer with C(no action) or C(greylist), so also a rate limit's C(soft reject)) - and first, last,
-      peak_hour_recipients, accepted_since, and evidence, each a line with its kind. Of the refusals only those about an address, a domain
+      peak_hour_recipients, and evidence, each a line with its kind. Of the refusals only those about an address, a domain
       or a rate count as reputation_refusals.
+    - >-
+      After its time of O(accepted_since) - accepted_since (messages), refused_since (recipients and messages that the lock's map refused,
+      and failed logins), submitted_since (what a local user handed in by sendmail or postdrop) and logins_since (logins at Dovecot).
     - >-
       clients, senders, failed_clients and login_clients, each also as C(_at_least); they are exact up to 500 (senders 300, failed_clients
       100).
@@ -174,6 +180,17 @@ accounts:
       history, of the 1000 most notable accounts, has seen (since when), hours (lists of hour of the epoch, recipients, unknown_recipients,
       answered, first, last) and days (per set and value the days of the epoch on which it was seen); of the others it is null.
   type: dict
+  returned: success
+since:
+  description: >-
+    Per account of O(accepted_since) its C(time) and the four counts since, also of one that is not in C(accounts) because all it did was to
+    log in.
+  type: dict
+  returned: success
+refusals_since:
+  description: >-
+    Since when refusals are remembered, in seconds since 1970, or null; a kind of refusal whose C(seen) is later was new then.
+  type: float
   returned: success
 refusals:
   description: >-
@@ -206,6 +223,11 @@ refusals:
     last:
       description: When last, in seconds since 1970.
       type: float
+    seen:
+      description: >-
+        When this kind of refusal (address, provider, entry and code) was first seen in all that is remembered, also before the window, in
+        seconds since 1970.
+      type: float
     accepted:
       description: >-
         When a domain that refused the address so took mail from it again since, in seconds since 1970; null where it did not, or where the
@@ -235,9 +257,10 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.goodstanding.host.files import HostError, load_state
 from ..module_utils.goodstanding.maillog import dropped, sources
-from ..module_utils.goodstanding.maillog.book import Book
-from ..module_utils.goodstanding.maillog.discover import own_logs
-from ..module_utils.goodstanding.maillog.parser import MailLog
+from ..module_utils.goodstanding.maillog.book import Book, remembered
+from ..module_utils.goodstanding.maillog.discover import own_logs, spellings
+from ..module_utils.goodstanding.maillog.lines import normalise
+from ..module_utils.goodstanding.maillog.parser import SINCE, MailLog
 from ..module_utils.goodstanding.maillog.refusals import RepliesError
 
 
@@ -270,7 +293,7 @@ def run(params: dict[str, t.Any], now: float, check_mode: bool) -> tuple[dict[st
 def count(params: dict[str, t.Any], now: float, book: Book) -> dict[str, t.Any]:
     """Read what is new into the book, and return what it says of the window."""
     begin = now - params["window"] * 3600
-    horizon = begin if params["accepted_since"] else min(begin, now - params["history"] * 86400)
+    horizon = begin - 3600 if params["accepted_since"] else min(begin, now - params["history"] * 86400)
     own = own_logs() if params["source"] == "auto" else []
     source = sources.choose(params["source"], params["paths"], begin, horizon, own)
     if book.meta("kind", source.kind) != source.kind:
@@ -302,6 +325,18 @@ def count(params: dict[str, t.Any], now: float, book: Book) -> dict[str, t.Any]:
     if result["span"]["last"] is None:
         log.gap_now(f"no line of the mail log in the last {params['window']} hours: is it elsewhere, or hidden from this user?")
         result = log.result(begin)
+    result["refusals_since"] = result["span"]["since"]
+    if params["accepted_since"]:
+        known, seen = remembered(params["state"])
+        if known is not None:
+            result["refusals_since"] = known
+        told = result["since"]
+        result["since"] = {
+            normalise(asked): {"time": time, **{count: sum(told[name][count] for name in spellings(asked)) for count in SINCE}}
+            for asked, time in params["accepted_since"].items()
+        }
+        for row in result["refusals"]:
+            row["seen"] = min(row["seen"], seen.get((row["address"] or "", row["provider"], row["id"], row["code"]), row["seen"]))
     return {"source": source._asdict(), "clock_skew": skew, **result}
 
 
@@ -322,7 +357,7 @@ def read(params: dict[str, t.Any], now: float, horizon: float, source: sources.S
     log = MailLog(
         now,
         horizon,
-        params["accepted_since"],
+        {name: time for asked, time in params["accepted_since"].items() for name in spellings(asked)},
         utc_offset=time.localtime(now).tm_gmtoff,
         replies=params["replies"],
         addresses=params["addresses"],
@@ -334,6 +369,8 @@ def read(params: dict[str, t.Any], now: float, horizon: float, source: sources.S
     except HostError as exc:
         log.gap_now(str(exc))
     position = sources.Position(book.meta("position"))
+    if params["accepted_since"] and source.kind == "journal":
+        log.older = sources.journal_reaches(horizon)  # it is not asked for older lines
     for lines in sources.blocks(source, horizon, position):
         log.feed_lines(lines)
     return log, position

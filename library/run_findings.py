@@ -56,13 +56,33 @@ options:
     elements: str
     default: []
   max_locks:
-    description: At most this many accounts are locked in one run.
+    description: At most this many accounts are locked in one run, or 2 % of the accounts that the logs show where that is more.
     type: int
     default: 5
   logs:
     description: Per host the result of M(mail_log_info), for V(assess) and V(verify).
     type: dict
     default: {}
+  proofs:
+    description: Per host what the role account_lock proved of its locks and its plumbing, for V(assess) and V(verify).
+    type: dict
+    default: {}
+  queues:
+    description: Per host the queued mail of locked accounts, for V(verify).
+    type: dict
+    default: {}
+  persistence:
+    description: Per host what the intruder may have left, for V(verify).
+    type: dict
+    default: {}
+  limits:
+    description: Per host whether a test account that exceeds its sending limit is refused (C(state)), for V(verify).
+    type: dict
+    default: {}
+  outbreak_window:
+    description: For so many hours since the last lock nothing must have happened, before an outbreak has ended.
+    type: float
+    default: 24.0
   verdict:
     description: The result of M(abuse_verdict_info), for V(assess).
     type: dict
@@ -143,7 +163,9 @@ to_hold:
   elements: str
   returned: success
 locked_at:
-  description: Per host and account since when a lock is in force, in seconds since 1970.
+  description: >-
+    Per host, of every account that is locked on any host, since when it is locked there, or where it is not, elsewhere; in seconds since
+    1970.
   type: dict
   returned: success
 """
@@ -156,7 +178,9 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ..module_utils.goodstanding.findings import document as stages
+from ..module_utils.goodstanding.findings import locks
 from ..module_utils.goodstanding.findings.observations import gather
+from ..module_utils.goodstanding.findings.times import epoch
 
 try:
     from ..module_utils.goodstanding.dnsbl import catalogue
@@ -193,6 +217,20 @@ def weigh(p: dict[str, t.Any], findings: dict[str, t.Any], engine: t.Any, check_
     return stages.reputation(findings, gathered.document, p["reputation"].get("msg"))
 
 
+def prove(p: dict[str, t.Any], findings: dict[str, t.Any], engine: t.Any, now: float) -> dict[str, t.Any]:
+    """Return the document with the locks of the hosts, and whether the outbreak has ended."""
+
+    def settled(incident: str) -> float | None:
+        """Return when the run that locked had asked the lists: what they said then is no news."""
+        if incident == findings["run"]["id"]:
+            return now
+        run = database.load_run(engine, incident) if engine is not None else None
+        return epoch(run["run"]["finished"]) if run and run["addresses"] and run["run"]["finished"] else None
+
+    given = {name: p[name] for name in ("logs", "proofs", "queues", "persistence", "limits")}
+    return locks.prove(findings, given, now, p["outbreak_window"], settled)
+
+
 def step(p: dict[str, t.Any], check_mode: bool, now: float) -> dict[str, t.Any]:
     """Return the document after this stage."""
     stage, before = p["stage"], p["findings"]
@@ -205,8 +243,8 @@ def step(p: dict[str, t.Any], check_mode: bool, now: float) -> dict[str, t.Any]:
     if stage == "assess":
         return stages.assess(before, p["logs"], p["verdict"])
     if stage == "contain":
-        accounts = stages.to_lock(before, p["never"], p["max_locks"])[0] if p["results"] else []
-        return stages.hold(stages.contain(before, accounts, p["results"], now), p["holds"], now)
+        accounts, beyond = stages.to_lock(before, p["never"], p["max_locks"]) if p["results"] else ([], [])
+        return stages.hold(stages.contain(before, accounts, p["results"], now, beyond), p["holds"], now)
     if stage == "verify":
         return stages.verify(before, p["logs"])
     if stage == "reinstate":
@@ -228,6 +266,11 @@ def main() -> None:
             "never": {"type": "list", "elements": "str", "default": []},
             "max_locks": {"type": "int", "default": 5},
             "logs": {"type": "dict", "default": {}},
+            "proofs": {"type": "dict", "default": {}},
+            "queues": {"type": "dict", "default": {}},
+            "persistence": {"type": "dict", "default": {}},
+            "limits": {"type": "dict", "default": {}},
+            "outbreak_window": {"type": "float", "default": 24.0},
             "verdict": {"type": "dict", "default": {}},
             "reputation": {"type": "dict", "default": {}},
             "replies": {"type": "path"},
@@ -247,6 +290,10 @@ def main() -> None:
     if IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("jinja2, jsonschema, PyYAML and SQLAlchemy"), exception=IMPORT_ERROR)
     p = module.params
+    if p["outbreak_window"] <= 0:
+        module.fail_json(
+            msg=f"account_lock_outbreak_window is {p['outbreak_window']:g}: it is a number of hours above 0, such as 24 or 0.5"
+        )
     try:
         now = time.time()
         findings = step(p, module.check_mode, now)
@@ -254,6 +301,8 @@ def main() -> None:
         refused = database.refused_domains(engine) if engine is not None else {}
         if p["stage"] not in ("start", "load"):
             findings = weigh(p, findings, engine, module.check_mode, now)
+            if p["stage"] in ("assess", "contain", "verify"):
+                findings = prove(p, findings, engine, now)
             findings = stages.conclude(findings, p["never"], p["max_locks"])
             files.validate(findings, p["schema"])
             files.write(p["path"], files.as_json(findings))
@@ -266,7 +315,7 @@ def main() -> None:
     held = stages.to_hold(findings, p["never"]) if acts and p["hold"] else []
     watch = sorted({domain for domains in refused.values() for domain in domains})[:MAX_WATCHED]
     module.exit_json(
-        changed=False, findings=findings, path=p["path"], to_lock=wanted, to_hold=held, locked_at=stages.locked_at(findings), watch=watch
+        changed=False, findings=findings, path=p["path"], to_lock=wanted, to_hold=held, locked_at=locks.locked_at(findings), watch=watch
     )  # fmt: skip
 
 

@@ -14,8 +14,9 @@ import re
 import typing as t
 
 from ..triage.fleet import kind_of
+from . import locks
 from .observations import LISTED, WEIGHTY
-from .times import epoch, iso
+from .times import iso
 
 Document = dict[str, t.Any]
 
@@ -24,6 +25,14 @@ RUN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}\Z")
 SOURCES = ("addresses", "names", "observations", "lists", "resolvers", "feeds", "suspected_faults", "left_out", "rejected")
 #: So many open points of one kind are written out; the tables hold all.
 MAX_POINTS = 50
+#: The brake of locks: this share of the accounts that the logs show, where it is more than account_lock_max.
+LOCK_SHARE = 0.02
+#: What schema 4 brought, as it is before anything is known of it.
+_NEW: Document = {
+    "locks": [],
+    "drift": [],
+    "outbreak": {"state": "not_proven", "window_hours": None, "since": None, "provable_from": None, "conditions": []},
+}
 
 
 class DocumentError(Exception):
@@ -36,14 +45,22 @@ def start(run_id: str | None, inventory: str, mode: str, check_mode: bool, now: 
     if not RUN_ID.match(name):
         raise DocumentError(f"{name!r} is no name of a run: use letters, digits, dots, hyphens and underscores")
     return {
-        "schema_version": 3,
+        "schema_version": 4,
         "run": {
             "id": name, "started": iso(now), "finished": None, "inventory": inventory, "mode": mode, "check_mode": check_mode,
-            "status": "unknown",
+            "status": "unknown", "accounts_seen": 0,
         },
-        "hosts": [], **{name: [] for name in SOURCES}, "accounts": [], "causes": [], "actions": [],
+        "hosts": [], **{name: [] for name in SOURCES}, "accounts": [], **copy.deepcopy(_NEW), "causes": [], "actions": [],
         "open_points": [],
     }  # fmt: skip
+
+
+def upgrade(document: Document) -> Document:
+    """Return the document of an earlier version as one of this version: an incident goes on over an upgrade."""
+    if document.get("schema_version") != 3:
+        return document
+    run = {**document["run"], "accounts_seen": 0} if isinstance(document.get("run"), dict) else document.get("run")
+    return {"feeds": [], **document, **copy.deepcopy(_NEW), "run": run, "schema_version": 4}
 
 
 def assess(document: Document, logs: dict[str, t.Any], verdict: dict[str, t.Any]) -> Document:
@@ -68,6 +85,11 @@ def assess(document: Document, logs: dict[str, t.Any], verdict: dict[str, t.Any]
         for row in verdict["accounts"]
     ]  # fmt: skip
     document["causes"] = verdict["causes"]
+    # Anyone can type a login: who never sent or logged in is no account that a share is taken of.
+    document["run"]["accounts_seen"] = len({
+        name for log in logs.values() for name, row in (log.get("accounts") or {}).items()
+        if kind_of(name) == "login" and (row.get("messages") or row.get("sent") or row.get("logins"))
+    })  # fmt: skip
     return document
 
 
@@ -101,11 +123,16 @@ def reputation(document: Document, sources: dict[str, list[dict[str, t.Any]]], f
 
 
 def to_lock(document: Document, never: list[str], most: int) -> tuple[list[str], list[str]]:
-    """Return (accounts to lock now, those beyond the brake): the compromised logins, surest first, without those never to be locked."""
+    """Return (accounts to lock now, those beyond the brake): the compromised logins, surest first, without those never to be locked.
+
+    What is locked everywhere already is locked again, which changes nothing, and is not beyond the brake. It counts for the brake all the
+    same: else the next run would lock the next few, and the one after it the others, without anybody having looked."""
     protected = {name.strip().lower() for name in never}
     compromised = [row["account"] for row in document["accounts"] if row["verdict"] == "compromised"]
     wanted = [name for name in compromised if kind_of(name) == "login" and name not in protected]
-    return wanted[:most], wanted[most:]
+    brake = max(most, int(LOCK_SHARE * document["run"]["accounts_seen"]))
+    beyond = [name for name in wanted[brake:] if not locks.is_locked(document, name)]
+    return [name for name in wanted if name not in beyond], beyond
 
 
 def to_hold(document: Document, never: list[str]) -> list[str]:
@@ -136,8 +163,8 @@ def hold(document: Document, results: dict[str, t.Any], now: float) -> Document:
     return document
 
 
-def contain(document: Document, accounts: list[str], results: dict[str, t.Any], now: float) -> Document:
-    """Write down what the lock did. results: per attempted host the role's account_lock_result, or a failed one."""
+def contain(document: Document, accounts: list[str], results: dict[str, t.Any], now: float, beyond: t.Sequence[str] = ()) -> Document:
+    """Write down what the lock did. results: per attempted host the role's account_lock_result, or a failed one; beyond: the brake."""
     document = copy.deepcopy(document)
     check_mode, hosts = document["run"]["check_mode"], {row["host"]: row for row in document["hosts"]}
     for host, result in sorted(results.items()):
@@ -172,6 +199,11 @@ def contain(document: Document, accounts: list[str], results: dict[str, t.Any], 
         times = [entry["locked_at"] for entry in row["hosts"]]
         row["locked_at"] = max(times) if times and all(times) else None
         row["held_messages"] = sum(entry["held_messages"] for entry in row["hosts"])
+        for entry in row["hosts"]:
+            if entry["locked_at"]:
+                locks.note(document, account, entry["host"], document["run"]["id"], entry["locked_at"])
+    for account in beyond:
+        _account(document, account)["state"] = "not_contained"
     return document
 
 
@@ -191,16 +223,6 @@ def _act(document: Document, now: float, host: str, account: str | None, action:
     document["actions"].append(
         {"time": iso(now), "host": host, "account": account, "action": action, "result": result, "detail": detail[:500]}
     )
-
-
-def locked_at(document: Document) -> dict[str, dict[str, float]]:
-    """Return per host and account since when the lock is in force (epoch)."""
-    found: dict[str, dict[str, float]] = {}
-    for row in document["accounts"]:
-        for entry in row["hosts"]:
-            if entry["locked_at"]:
-                found.setdefault(entry["host"], {})[row["account"]] = epoch(entry["locked_at"])
-    return found
 
 
 def verify(document: Document, logs: dict[str, t.Any]) -> Document:
@@ -267,6 +289,8 @@ def status(document: Document) -> str:
     accounts, states = document["accounts"], {row["state"] for row in [*document["addresses"], *document["names"]]}
     if any(row["state"] == "not_contained" or (row["accepted_after_lock"] or 0) > 0 for row in accounts):
         return "not_contained"
+    if any(entry["accepted_after_lock"] for row in document["locks"] for entry in row["hosts"]) or locks.unguarded(document):
+        return "not_contained"
     if any(
         row["verdict"] in ("compromised", "suspect") or (row["verdict"] == "reinstated" and row["state"] != "reinstated")
         for row in accounts
@@ -276,7 +300,8 @@ def status(document: Document) -> str:
         return "findings"
     if not document["hosts"] or not all(row["assessed"] for row in document["hosts"]):
         return "unknown"
-    return "unknown" if "unknown" in states or document["rejected"] else "clean"
+    unproven = any(row["locks"] for row in document["drift"])
+    return "unknown" if "unknown" in states or document["rejected"] or unproven else "clean"
 
 
 def open_points(document: Document, never: list[str], most: int) -> list[dict[str, t.Any]]:
@@ -294,13 +319,14 @@ def open_points(document: Document, never: list[str], most: int) -> list[dict[st
     for row in document["causes"]:
         point("warning", "administrator", row["text"], row["host"], row["next_step"])
     for row in document["accounts"]:
-        _account_points(document, row, {name.strip().lower() for name in never}, to_lock(document, never, most)[1], point)
+        _account_points(document, row, {name.strip().lower() for name in never}, to_lock(document, never, most), point)
+    locks.points(document, point)
     _source_points(document, point)
     order = {"critical": 0, "warning": 1, "info": 2}
     return sorted(points, key=lambda row: order[row["severity"]])
 
 
-def _source_points(document: Document, point: t.Callable[[str, str, str, str | None, str], None]) -> None:
+def _source_points(document: Document, point: locks.Point) -> None:
     listed = [row for row in document["observations"] if row["kind"] == "block" and row["outcome"] in LISTED and not row["suspected"]]
     listed.sort(key=lambda row: row["tier"])
     for row in listed[:MAX_POINTS]:
@@ -335,9 +361,10 @@ def _source_points(document: Document, point: t.Callable[[str, str, str, str | N
 
 
 def _account_points(
-    document: Document, row: dict[str, t.Any], never: set[str], beyond: list[str], point: t.Callable[[str, str, str, str | None, str], None]
+    document: Document, row: dict[str, t.Any], never: set[str], to_be: tuple[list[str], list[str]], point: locks.Point
 ) -> None:
     name, lock = row["account"], "Run playbooks/remediate.yml with -e containment_mode=lock."
+    wanted, beyond = to_be
     for entry in row["hosts"]:
         if entry["state"] == "not_contained":
             step = "Mail of this account may still leave by this host. Repair it and run playbooks/remediate.yml again."
@@ -359,14 +386,13 @@ def _account_points(
     elif row["verdict"] == "compromised" and name in never:
         point("critical", "administrator", f"{name} was broken into and is in account_lock_never", None, "Decide yourself, now.")
     elif row["verdict"] == "compromised" and name in beyond:
-        point(
-            "critical", "administrator", f"{name} was not locked: the brake account_lock_max was reached", None, "Raise it and run again."
-        )
-    elif row["verdict"] == "compromised" and row["state"] in ("open", "would_lock"):
+        what = f"{name} was not locked: the brake account_lock_max was reached ({len(wanted)} of {len(wanted) + len(beyond)} accounts)"
+        step = f"Look at all of them; then run again with -e account_lock_max={len(wanted) + len(beyond)}."
+        point("critical", "administrator", what, None, step)
+    elif row["verdict"] == "compromised" and row["state"] in ("open", "would_lock") and not locks.is_locked(document, name):
         point("critical", "administrator", f"{name} was broken into and is not locked ({document['run']['mode']})", None, lock)
     if row["verdict"] == "compromised" and row["state"] == "locked":
-        step = f"Give the owner a new password, clean their machines, then: playbooks/reinstate.yml -e account={name}"
-        point("warning", "owner of the account", f"{name} is locked", None, step)
+        point("warning", "owner of the account", f"{name} is locked", None, locks.reinstate_step(name))
     if row["verdict"] == "suspect":
         waits = " Its mail is held until then." if row["state"] in ("held", "deferring") else ""
         step = f"Look at it; exempt it (abuse_triage_exempt) where this is wanted.{waits}"

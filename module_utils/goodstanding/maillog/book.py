@@ -65,6 +65,23 @@ class Refusal:
         self.count = 0
 
 
+def _first_seen(db: sqlite3.Connection) -> dict[Key, float]:
+    """Return when each kind of refusal was first seen, in all that the book holds."""
+    query = "SELECT address, provider, id, code, min(first) FROM refusals GROUP BY address, provider, id, code"
+    return {(address, provider, identity, code): first for address, provider, identity, code, first in db.execute(query)}
+
+
+def remembered(path: str | None) -> tuple[float | None, dict[Key, float]]:
+    """Return since when a host's book knows the log, and when each kind of refusal was first seen; (None, {}) where there is none."""
+    with contextlib.suppress(sqlite3.Error, OSError, ValueError):
+        if path and os.path.exists(path):
+            with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as db:
+                meta = dict(db.execute("SELECT key, value FROM meta WHERE key IN ('version', 'known')").fetchall())
+                if json.loads(meta.get("version", "null")) == VERSION and "known" in meta:
+                    return float(json.loads(meta["known"])), _first_seen(db)
+    return None, {}
+
+
 #: A botnet's many addresses must not push out those that an account uses day by day.
 _FORGET_OLDEST = """DELETE FROM marks WHERE account = ? AND kind = ? AND value IN (SELECT value FROM marks WHERE account = ? AND kind = ?
   ORDER BY days & (days - 1) = 0, last DESC, first DESC, value LIMIT -1 OFFSET ?)"""
@@ -296,7 +313,7 @@ class Book:
 
     def refusals(self, since: float, most: int) -> list[dict[str, t.Any]]:
         """Return what receivers refused in the hours that end after a time, the most frequent first."""
-        again = self.refused()
+        again, seen = self.refused(), _first_seen(self.db)
         query = (
             "SELECT address, provider, id, code, max(about), sum(count), min(first), max(last), sample FROM refusals WHERE hour >= ? "
             "GROUP BY address, provider, id, code ORDER BY sum(count) DESC, address, provider, id, code LIMIT ?"
@@ -306,7 +323,8 @@ class Book:
             accepted, domains = again.get((address, provider, identity, code), (None, []))
             rows.append({
                 "address": address or None, "provider": provider, "id": identity, "code": code, "about": about, "count": count,
-                "first": first, "last": last, "accepted": accepted if accepted is not None and accepted > last else None,
+                "first": first, "last": last, "seen": seen[address, provider, identity, code],
+                "accepted": accepted if accepted is not None and accepted > last else None,
                 "domains": domains, "sample": sample,
             })  # fmt: skip
         return rows

@@ -63,6 +63,11 @@ _RELAY = re.compile(r", relay=[^\s\[]{1,255}\[([0-9A-Fa-f.:]{2,45})\]")
 _UID = re.compile(r"uid=(\d{1,10}) from=<")
 _QUEUED_AS = re.compile(r"queued as ([0-9A-Za-z]{5,30})\b")
 _REJECTED_LOGIN = re.compile(r"\d{3} \d\.\d{1,3}\.\d{1,3} <([^>\s]{1,320})>: SASL login name rejected: ")
+# What the lock's map answers (accounts/lock.py): a client has no part in what stands before its own words.
+_LOCKED_LOGIN = re.compile(
+    r"reject: [A-Z-]{1,20} from [^\[\s]{1,300}\[[0-9A-Fa-f.:]{2,45}\](?::\d{1,5})?: \d{3} \d\.\d{1,3}\.\d{1,3} <([^>\s]{1,320})>: "
+    r"SASL login name rejected: account locked, incident "
+)
 _HELD_LOGIN = re.compile(r"hold: RCPT from [^\[\s]{1,300}\[[0-9A-Fa-f.:]{2,45}\]: <([^>\s]{1,320})>: SASL login name ")
 # What a client says of itself (helo=<...>) ends with the bracket.
 _REFUSED_LOGIN = re.compile(r"> sasl_method=[\w-]{1,20} sasl_username=(\S{0,319}[^\s>])\Z")
@@ -82,6 +87,11 @@ _MAX_WAITING = 5_000
 _QUEUED_FOR, _TRANSACTION = 6 * 86400, 3600
 
 Handler = t.Callable[[str, str, str], None]
+
+#: What is counted apart, per account of accepted_since, after its time: messages, refusals of the lock and failed logins, what a local user
+#: handed in (pickup), and logins at Dovecot.
+SINCE = ("accepted_since", "refused_since", "submitted_since", "logins_since")
+_ACCEPTED, _REFUSED, _SUBMITTED, _LOGINS = range(len(SINCE))
 
 
 _PROXIED = "mail goes through smtpd_proxy_filter (NOQUEUE: client=): whose it is behind the filter cannot be told"
@@ -130,10 +140,12 @@ class MailLog:
         self.clock = Clock(now, utc_offset)
         self.replies, self.senders = Replies(replies), Senders(addresses)
         self.accepted_since = {normalise(name): float(time) for name, time in (accepted_since or {}).items()}
-        self.accepted_after = dict.fromkeys(self.accepted_since, 0)
+        self.after = {name: [0] * len(SINCE) for name in self.accepted_since}
         self.watch = frozenset(domain.lower() for domain in watch)
         self.book = book or Book(None)
         self.forgiven: dict[str, float] = {}
+        #: Accounts of which a line's time decides whether it counts.
+        self.exact = frozenset(self.accepted_since)
         self.accounts: dict[str, Account] = {}
         self.known = self.book.names()
         self.open = {
@@ -169,6 +181,8 @@ class MailLog:
         self.samples: list[str] = []
         self.first: float | None = None
         self.last: float | None = None
+        #: Whether the log holds lines from before all that counts.
+        self.older = False
         self.own = OwnLines(self)
 
     # ---- lines
@@ -223,6 +237,7 @@ class MailLog:
                 found = parts(raw) if raw[:1] == "<" else (raw, "", "")
                 time = self.clock.time(found[0]) if found else None
                 if time is None or not self.since <= time <= self.now + _AHEAD:
+                    self.older = self.older or (time is not None and time < self.since)
                     continue
                 self.first = time if self.first is None else min(self.first, time)
                 self.last = time if self.last is None else max(self.last, time)
@@ -278,6 +293,7 @@ class MailLog:
     def forgive(self, reinstated: dict[str, float]) -> None:
         """Do not count what accounts did before these times (epoch): the break-in that was dealt with."""
         self.forgiven = {normalise(name): float(time) for name, time in reinstated.items()}
+        self.exact = frozenset(self.accepted_since) | frozenset(self.forgiven)
         before = self.book.meta("forgiven", {})
         for name, time in self.forgiven.items():
             if before.get(name) != time:
@@ -307,6 +323,13 @@ class MailLog:
                 self.known.add(name)
             account = self.accounts.setdefault(name, Account())
         return account
+
+    def _count_since(self, kind: int, name: str, time: float) -> bool:
+        """Count what an account did after its time of accepted_since; False where it was before, or is not asked for."""
+        if time <= self.accepted_since.get(name, float("inf")):
+            return False
+        self.after[name][kind] += 1
+        return True
 
     def _flush(self) -> None:
         self.book.add(self.accounts)
@@ -419,6 +442,7 @@ class MailLog:
         if time >= self.forgiven.get(login, 0):
             account = self.account(login)
             account.row(time)
+            self._count_since(_SUBMITTED, login, time)
             if account.wants("client", time):
                 account.keep("client", time, evidence(raw))
             self.begin_message(queue_id, Message(login, time))
@@ -435,10 +459,8 @@ class MailLog:
         row[BYTES] += size
         if sender:
             account.value("senders", sender.lower()[:200], time)
-        if time > self.accepted_since.get(message.account, float("inf")):
-            self.accepted_after[message.account] += 1
-            if account.wants("accepted_since", time):
-                account.keep("accepted_since", time, evidence(raw))
+        if self._count_since(_ACCEPTED, message.account, time) and account.wants("accepted_since", time):
+            account.keep("accepted_since", time, evidence(raw))
 
     def _smtp(self, message: str, head: str, raw: str) -> None:
         self._delivered(message, head, raw, "smtp")
@@ -638,6 +660,9 @@ class MailLog:
         if time is not None and time >= self.forgiven.get(normalise(login), 0):
             account = self.account(login)
             account.row(time)[REFUSED_ATTEMPTS] += 1
+            locked = _LOCKED_LOGIN.match(rest[:1000]) if self.after else None
+            if locked:
+                self._count_since(_REFUSED, normalise(locked[1]), time)
             if account.wants("refused", time):
                 account.keep("refused", time, evidence(raw))
 
@@ -662,6 +687,7 @@ class MailLog:
         if user and time is not None and time >= self.forgiven.get(normalise(user[1]), 0):
             account = self.account(user[1])
             account.row(time)[LOGINS] += 1
+            self._count_since(_LOGINS, normalise(user[1]), time)
             if client:
                 account.value("login_clients", client[1], time)
 
@@ -672,6 +698,7 @@ class MailLog:
             return
         account = self.account(login, typed=True)
         account.row(time)[FAILED_LOGINS] += 1
+        self._count_since(_REFUSED, name, time)
         if client:
             account.value("failed_clients", client, time)
         if account.wants("failed", time):
@@ -712,7 +739,11 @@ class MailLog:
         if not times or max(times) < begin:
             return {"first": None, "last": None, "since": None}
         self.book.set_meta("span", [min(times), max(times)])
-        return {"first": max(min(times), begin), "last": max(times), "since": max(min(times), self.since)}
+        # Where older lines are there too, nobody wrote any in between.
+        begun: float = self.since if self.older else min(times)
+        reached = min(begun, float(self.book.meta("known", begun)))
+        self.book.set_meta("known", reached)
+        return {"first": max(min(times), begin), "last": max(times), "since": max(reached, self.since)}
 
     def result(self, since: float | None = None) -> dict[str, t.Any]:
         """Return the aggregates of a window; see the module mail_log_info for their shape. since: its begin, the log's where not set."""
@@ -720,7 +751,7 @@ class MailLog:
         begin = self.since if since is None else since
         accounts = self.book.accounts(begin, self.now)
         for name, account in accounts.items():
-            account["accepted_since"] = self.accepted_after.get(name, 0)
+            account.update(zip(SINCE, self.after.get(name, [0] * len(SINCE))))
         gaps = [*self.gaps, *self.book.notes(begin)]
         return {
             "span": self._covered(begin),
@@ -730,6 +761,7 @@ class MailLog:
             "unparsed": self.unparsed,
             "unparsed_samples": self.samples,
             "accounts": accounts,
+            "since": {name: {"time": time, **dict(zip(SINCE, self.after[name]))} for name, time in self.accepted_since.items()},
             "refusals": self.book.refusals(begin, MAX_ROWS),
             "taken": self.book.taken(self.watch),
         }

@@ -108,7 +108,7 @@ class Shortcuts:
         log = self.log
         parse, open_, accounts = log.feed_line, log.open, log.accounts
         clock, zone, kinds = self.clock, self.zone, self.kinds
-        logins, addresses, harmless = self.logins, self.addresses, log.harmless
+        logins, addresses, harmless, exact = self.logins, self.addresses, log.harmless, log.exact
         minute, start, hour, day = "", None, -1, -1
         if max(map(len, lines)) > MAX_LINE:
             lines = [raw[:MAX_LINE] for raw in lines]
@@ -259,7 +259,7 @@ class Shortcuts:
                 seen = account.values.get(("login_clients", address)) if account is not None else None
                 second = raw[clock + 1 : zone]
                 if (
-                    account is None or seen is None or not name or place < 0 or rest.find(",", place) < 0 or name in log.forgiven
+                    account is None or seen is None or not name or place < 0 or rest.find(",", place) < 0 or name in exact
                     or not queue_id.endswith("-login") or not rest.startswith(("Login: user=<", "Logged in: user=<"))
                     or not _SECONDS.match(second)
                 ):  # fmt: skip

@@ -274,6 +274,12 @@ def _is_there(cursor: str) -> bool:
     return f"{_CURSOR}{cursor}" in out.decode("utf-8", "replace").splitlines()
 
 
+def journal_reaches(since: float) -> bool:
+    """Whether the journal holds anything from before a time (epoch): then it lacks nothing since, however quiet it was."""
+    process = _journalctl("--system", f"--until=@{int(since)}", "--lines=1", "--output=cat")
+    return any(not line.startswith(_CURSOR) for line in process.communicate()[0].decode("utf-8", "replace").splitlines())
+
+
 def _journal(since: float, position: Position) -> t.Iterator[list[str]]:
     if position.cursor and not _is_there(position.cursor):
         raise LostError("the journal does not hold the place any more at which the last run stopped: what it got until now may lack")

@@ -14,6 +14,8 @@ from pathlib import Path
 import jinja2
 import jsonschema
 
+from ..findings.document import upgrade
+
 
 class ReportError(Exception):
     """A report or a findings file cannot be read or written; the message names it."""
@@ -40,7 +42,7 @@ def load(path: str, schema: str) -> dict[str, t.Any]:
         raise ReportError(f"the findings file {path} cannot be read ({exc}): give the findings.json of an earlier assess run") from exc
     if not isinstance(document, dict):
         raise ReportError(f"the findings file {path} holds no findings: give the findings.json of an earlier assess run")
-    document.setdefault("feeds", [])  # an incident goes on over an upgrade: earlier runs had none
+    document = upgrade(document)
     validate(document, schema)
     return document
 

@@ -9,7 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from goodstanding_src.library import run_findings
 from goodstanding_src.module_utils.goodstanding.findings import document as stages
+from goodstanding_src.module_utils.goodstanding.findings import locks
+from goodstanding_src.module_utils.goodstanding.findings.times import iso
 from goodstanding_src.module_utils.goodstanding.report import files
 from goodstanding_src.module_utils.goodstanding.store import database
 
@@ -143,7 +146,206 @@ def test_what_is_locked_and_what_is_left_to_a_person():
 
 def test_the_time_of_a_lock_goes_there_and_back():
     document = stages.contain(assessed(), [USER], {"mx1": {**LOCKED, "locked_at": {USER: NOW + 0.123456}}}, NOW)
-    assert stages.locked_at(document) == {"mx1": {USER: pytest.approx(NOW + 0.123456, abs=1e-5)}}
+    since = {USER: pytest.approx(NOW + 0.123456, abs=1e-5)}
+    # On a host where it is not locked it is looked for too, since it was locked elsewhere.
+    assert locks.locked_at(document) == {"mx1": since, "mx2": since}
+
+
+PROOF = {
+    "plumbing": {"state": "present", "unguarded": [], "deny_first": True}, "locks": {}, "canary": None, "sessions": {},
+}  # fmt: skip
+LOST = {**PROOF, "plumbing": {"state": "damaged", "unguarded": ["the lock's map is not first in submission:inet <b>"], "deny_first": True}}
+FAILED = {"failed": True, "msg": "no such tool"}
+
+
+def locked(proof: dict, *names: str, at: float = NOW - 86400, incident: str = "r0") -> dict:
+    return {**proof, "locks": {name: {"incident": incident, "locked_at": at} for name in names}}
+
+
+def proved(document: dict, window: float = 24.0, settled: float | None = None, now: float = NOW, **given: dict) -> dict:
+    return locks.prove(document, given, now, window, lambda incident: settled)
+
+
+def test_locks_are_those_of_the_hosts_whatever_the_verdict_says():
+    proofs = {"mx1": locked(PROOF, USER, "uid:33"), "mx2": locked(PROOF, USER, at=NOW - 3600, incident="r1")}
+    done = finished(proved(assessed(accounts=()), proofs=proofs))
+    told = [(row["account"], row["incident"], row["locked_at"][:16], [entry["host"] for entry in row["hosts"]]) for row in done["locks"]]
+    assert told == [(USER, "r1", "2026-11-24T05:00", ["mx1", "mx2"]), ("uid:33@mx1", "r0", "2026-11-23T06:00", ["mx1"])]
+    assert locks.locked_at(done) == {"mx1": {USER: NOW - 86400, "uid:33": NOW - 86400}, "mx2": {USER: NOW - 3600}}
+    assert [(point["who"], point["what"]) for point in done["open_points"] if point["severity"] == "warning"] == [
+        ("owner of the account", f"{USER} is locked since 2026-11-24T05:00Z"),
+        ("owner of the account", "uid:33@mx1 is locked since 2026-11-23T06:00Z"),
+    ]
+    # A host that cannot be asked has not lost its locks; one that says so has.
+    later = proved(done, proofs={"mx1": FAILED, "mx2": PROOF})
+    assert [(row["account"], [entry["host"] for entry in row["hosts"]]) for row in later["locks"]] == [
+        (USER, ["mx1"]),
+        ("uid:33@mx1", ["mx1"]),
+    ]
+    assert later["locks"][0]["incident"] == "r0"
+    assert [(row["host"], row["state"], len(row["locks"])) for row in later["drift"]] == [("mx1", "unknown", 2)]
+    assert finished(later)["run"]["status"] == "unknown"
+
+
+def test_a_lock_of_this_run_is_a_lock_on_the_host():
+    document = stages.contain(proved(assessed(), proofs={"mx1": PROOF, "mx2": PROOF}), [USER], {"mx1": LOCKED, "mx2": LOCKED}, NOW)
+    done = finished(proved(document))
+    assert [(row["account"], row["incident"]) for row in done["locks"]] == [(USER, "r1")]
+    assert (done["outbreak"]["state"], len(done["outbreak"]["conditions"])) == ("not_proven", 9)
+    assert done["outbreak"]["provable_from"] == "2026-11-25T06:00:10.000000Z"
+    # The next run finds it on the hosts, with the incident of the one that made it.
+    found = {host: locked(PROOF, USER, at=NOW + 10, incident="r1") for host in ("mx1", "mx2")}
+    before = proved(assessed(), proofs=found)
+    before["run"]["id"] = "r2"
+    again = stages.contain(before, [USER], {"mx1": LOCKED, "mx2": LOCKED}, NOW + 600)
+    assert [entry["incident"] for entry in again["locks"][0]["hosts"]] == ["r1", "r1"]
+
+
+@pytest.mark.parametrize(
+    ("proof", "state", "severity", "status"),
+    [
+        (PROOF, None, None, "clean"),
+        ({**PROOF, "plumbing": {"state": "absent", "unguarded": [], "deny_first": None}}, None, None, "clean"),
+        (LOST, "damaged", "warning", "clean"),
+        ({**LOST, "plumbing": {**LOST["plumbing"], "state": "present"}}, "damaged", "warning", "clean"),
+        (locked(LOST, USER), "damaged", "critical", "not_contained"),
+        ({**locked(PROOF, USER), "plumbing": {"state": "absent"}}, "absent", "critical", "not_contained"),
+        (
+            {**locked(PROOF, USER), "plumbing": {"state": "present", "unguarded": [], "deny_first": False}},
+            "damaged",
+            "critical",
+            "not_contained",
+        ),
+        (FAILED, "unknown", "warning", "clean"),
+    ],
+)
+def test_a_host_that_lost_the_plumbing_is_named_and_is_not_contained_where_somebody_is_locked(proof, state, severity, status):
+    done = finished(proved(assessed(accounts=()), proofs={"mx1": proof, "mx2": PROOF}))
+    assert [(row["host"], row["state"]) for row in done["drift"]] == ([("mx1", state)] if state else [])
+    points = [point for point in done["open_points"] if "plumbing" in point["what"]]
+    assert [(point["severity"], point["host"]) for point in points] == ([(severity, "mx1")] if severity else [])
+    assert done["run"]["status"] == status
+
+
+def test_the_plumbing_of_a_host_that_could_not_be_reached_is_not_told_twice():
+    down = {"failed": True, "msg": "the host could not be reached"}
+    done = finished(proved(assessed(accounts=(), logs={"mx1": LOG, "mx2": down}), proofs={"mx1": PROOF, "mx2": down}))
+    assert [row["state"] for row in done["drift"]] == ["unknown"]
+    assert ["mx2" in point["what"] for point in done["open_points"]].count(True) == 1
+
+
+def test_an_account_that_is_locked_on_some_hosts_only_is_critical():
+    done = finished(proved(assessed(accounts=()), proofs={"mx1": locked(PROOF, USER), "mx2": PROOF}))
+    first = done["open_points"][0]
+    assert (first["severity"], first["what"]) == ("critical", f"{USER} is locked on other hosts and not on mx2")
+    assert done["outbreak"]["state"] == "not_ended"
+    silent = finished(proved(assessed(accounts=()), proofs={"mx1": locked(PROOF, USER), "mx2": FAILED}))
+    assert [point["what"] for point in silent["open_points"] if point["severity"] == "critical"] == [], "nobody knows"
+    assert silent["outbreak"]["state"] == "not_proven"
+
+
+@pytest.mark.parametrize(("accepted", "complete", "status"), [(0, True, "clean"), (2, True, "not_contained"), (2, False, "unknown")])
+def test_mail_of_a_locked_account_that_no_verdict_names_is_not_contained(accepted, complete, status):
+    counts = {"time": NOW - 86400, "accepted_since": accepted, "refused_since": 5, "submitted_since": 0, "logins_since": 0}
+    log = {**LOG, "complete": complete, "span": {"since": NOW - 90000}, "since": {USER: counts}}
+    proofs = {host: locked(PROOF, USER) for host in ("mx1", "mx2")}
+    logs = {"mx1": LOG, "mx2": LOG if complete else {"failed": True, "msg": "down"}}
+    done = finished(proved(assessed(accounts=(), logs=logs), logs={"mx1": log, "mx2": log}, proofs=proofs))
+    assert done["run"]["status"] == status
+    assert [entry["refused_after_lock"] for entry in done["locks"][0]["hosts"]] == [5 if complete else None] * 2
+    assert any("accepted 2 messages" in point["what"] for point in done["open_points"]) == (status == "not_contained")
+
+
+@pytest.mark.parametrize(
+    ("incident", "finished_at", "asked", "settled"),
+    [
+        ("r1", None, True, NOW),
+        ("r0", NOW - 60, True, NOW - 60),
+        ("r0", None, True, None),
+        ("r0", NOW - 60, False, None),
+        ("gone", NOW, True, None),
+    ],
+)
+def test_what_the_run_that_locked_found_is_no_news(tmp_path, monkeypatch, incident, finished_at, asked, settled):
+    engine = database.open_store(f"sqlite:///{tmp_path}/goodstanding.db")
+    before = finished(assessed())
+    before["run"].update(id="r0", finished=iso(finished_at) if finished_at else None)
+    before["addresses"] = before["addresses"] if asked else []
+    database.save_run(engine, before)
+    cases: list = []
+    monkeypatch.setattr(locks.ended, "judge", lambda case: cases.append(case) or before["outbreak"])
+    params = {"logs": {}, "proofs": {"mx1": locked(PROOF, USER, incident=incident)}, "queues": {}, "persistence": {}, "limits": {}}
+    run_findings.prove({**params, "outbreak_window": 24.0}, assessed(), engine, NOW)
+    assert cases[0].settled == settled
+
+
+def test_an_account_that_is_locked_already_is_not_called_open():
+    proofs = {host: locked(PROOF, USER) for host in ("mx1", "mx2")}
+    points = [point["what"] for point in finished(proved(assessed(), proofs=proofs))["open_points"]]
+    assert f"{USER} is locked since 2026-11-23T06:00Z" in points
+    assert not any("is not locked" in what for what in points)
+    half = [point["what"] for point in finished(proved(assessed(), proofs={**proofs, "mx2": PROOF}))["open_points"]]
+    assert f"{USER} was broken into and is not locked (lock)" in half
+
+
+def test_beyond_the_brake_the_run_is_not_contained_and_the_flag_is_named():
+    names = [f"a{number}@x" for number in range(8)]
+    document = assessed(accounts=[{**ACCOUNT, "account": name} for name in names])
+    now, beyond = stages.to_lock(document, [], 5)
+    assert (now, beyond) == (names[:5], names[5:])
+    times = {**LOCKED, "locked_at": dict.fromkeys(now, NOW)}
+    done = finished(stages.contain(document, now, {"mx1": times, "mx2": times}, NOW, beyond))
+    assert (done["run"]["status"], [row["state"] for row in done["accounts"]]) == ("not_contained", ["locked"] * 5 + ["not_contained"] * 3)
+    points = [point for point in done["open_points"] if "brake" in point["what"]]
+    assert [point["next_step"] for point in points] == ["Look at all of them; then run again with -e account_lock_max=8."] * 3
+    assert points[0]["what"] == "a5@x was not locked: the brake account_lock_max was reached (5 of 8 accounts)"
+    # The next run does not lock the next five by itself; with the flag all are locked, and stay so without it.
+    assert stages.to_lock(done, [], 5) == (names[:5], names[5:])
+    proofs = {host: locked(PROOF, *names) for host in ("mx1", "mx2")}
+    assert stages.to_lock(proved(document, proofs=proofs), [], 5) == (names, [])
+    assert stages.to_lock(proved(document, proofs={**proofs, "mx2": PROOF}), [], 5) == (names[:5], names[5:])
+
+
+def test_the_brake_is_a_share_of_the_accounts_that_are_there():
+    rows = {f"u{number}@x": {"messages": 1} for number in range(400)}
+    typed = {f"guess{number}@x": {"messages": 0, "failed_logins": 3} for number in range(5000)}
+    others = {f"uid:{number}": {"messages": 1} for number in range(100)}
+    document = assessed(logs={"mx1": {**LOG, "accounts": {**rows, **typed, **others}}, "mx2": {**LOG, "accounts": rows}})
+    assert document["run"]["accounts_seen"] == 400
+    document["accounts"] = [{**document["accounts"][0], "account": f"u{number}@x"} for number in range(10)]
+    assert [len(names) for names in stages.to_lock(document, [], 5)] == [8, 2]
+    assert [len(names) for names in stages.to_lock(document, [], 9)] == [9, 1]
+
+
+def test_findings_of_before_an_upgrade_are_read(tmp_path):
+    old = finished(assessed())
+    for name in ("locks", "drift", "outbreak", "feeds"):
+        del old[name]
+    del old["run"]["accounts_seen"]
+    old["schema_version"] = 3
+    (tmp_path / "findings.json").write_text(json.dumps(old))
+    document = files.load(str(tmp_path / "findings.json"), SCHEMA)
+    assert (document["schema_version"], document["locks"], document["outbreak"]["state"]) == (4, [], "not_proven")
+    assert document == {**finished(assessed()), "open_points": old["open_points"]}
+
+
+def test_the_page_says_whether_the_outbreak_has_ended():
+    proofs = {"mx1": locked(LOST, "<i>@x", incident="<u>"), "mx2": locked(PROOF, "<i>@x")}
+    done = finished(proved(assessed(accounts=()), proofs=proofs, queues={"mx1": {"failed": True, "msg": "<em>"}}))
+    page = files.as_page(done, TEMPLATE)
+    assert "Has the outbreak ended?" in page
+    assert all(f"<td>{row['number']}</td><td>{row['name']}</td>" in page for row in done["outbreak"]["conditions"])
+    assert not any(tag in page for tag in ("<i>", "<em>", "<u>", "<b>"))
+    assert "the lock&#39;s map is not first in submission:inet &lt;b&gt;" in page
+    assert "&lt;i&gt;@x" in page
+    for states, words in (
+        ({"accounts": ()}, "No account is locked, and none stands out."),
+        ({}, "An account stands out, and none is locked."),
+        ({"accounts": (), "logs": {"mx1": LOG, "mx2": FAILED}}, "is not known of every host"),
+    ):
+        assert words in files.as_page(finished(proved(assessed(**states), proofs={"mx1": PROOF, "mx2": PROOF})), TEMPLATE)
+    reinstated = stages.reinstate(stages.start("r1", "lab", "lock", False, NOW), USER, {"mx1": {"changed": True}}, NOW)
+    assert "Has the outbreak ended?" not in files.as_page(finished(reinstated), TEMPLATE)
 
 
 def test_a_reinstatement_and_one_that_failed():

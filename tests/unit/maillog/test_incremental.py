@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 from goodstanding_src.library import mail_log_info
-from goodstanding_src.module_utils.goodstanding.maillog import sources
+from goodstanding_src.module_utils.goodstanding.maillog import discover, sources
 from goodstanding_src.module_utils.goodstanding.maillog.book import Book
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -417,6 +417,64 @@ def test_a_journal_that_lost_its_place_is_read_anew_counts_nothing_twice_and_say
 def test_what_journalctl_complains_of_is_a_hole(tmp_path, monkeypatch):
     journal(tmp_path, monkeypatch, holds=True, said="Journal file x is truncated, ignoring file.")
     assert ask(tmp_path, source="journal")[0]["gaps"] == ["journalctl: Journal file x is truncated, ignoring file."]
+
+
+def since_lock(folder: Path, now: float, **fields: t.Any) -> dict:
+    result, warning = ask(folder, now, accepted_since={"user0@alpha.test": now - 60}, window=1, **fields)
+    assert warning is None
+    return result
+
+
+def test_a_reading_since_a_lock_knows_what_was_refused_before_its_window(tmp_path):
+    later = NOW + 2 * 86400 - 4800
+    again = b"\n".join(line.replace(b"2026-11-24T", b"2026-11-26T", 1) for line in LOG.splitlines() if b"5.7." in line)
+    (tmp_path / "mail.log").write_bytes(LOG + again + b"\n")
+    first = min(row["first"] for row in ask(tmp_path, later)[0]["refusals"])
+    assert first > NOW
+    old = ask(tmp_path, later, window=24 * 4)[0]
+    known = since_lock(tmp_path, later)
+    assert [row["seen"] for row in known["refusals"]] == [row["first"] for row in old["refusals"]]
+    assert all(row["seen"] < later - 86400 < row["first"] for row in known["refusals"])
+    assert known["refusals_since"] == old["span"]["since"]
+    # Without the memory what is older than the reading is not known, and that is said.
+    unknown = since_lock(tmp_path, later, state="")
+    assert [row["seen"] for row in unknown["refusals"]] == [row["first"] for row in unknown["refusals"]]
+    assert unknown["refusals_since"] == unknown["span"]["since"] == later - 2 * 3600
+
+
+@pytest.mark.parametrize("name", ["uid:33", "uid:WWW-data", " uid:www-data"])
+def test_a_local_user_is_counted_by_number_and_by_name(tmp_path, monkeypatch, name):
+    user = type("User", (), {"pw_uid": 33, "pw_name": "www-data"})
+    known = {33: user, "www-data": user}
+    monkeypatch.setattr(discover, "pwd", type("Users", (), {"getpwuid": known.__getitem__, "getpwnam": known.__getitem__}))
+    (tmp_path / "mail.log").write_bytes(LOG)
+    since = NOW - 3 * 3600 + 50 * 60 - 1
+    result = ask(tmp_path, accepted_since={name: since, "uid:4294967296": since, "uid:nobody-here": since})[0]["since"]
+    assert result[name.strip().lower()] == {
+        "time": since, "accepted_since": 50, "refused_since": 0, "submitted_since": 50, "logins_since": 0,
+    }  # fmt: skip
+    assert [result[other]["submitted_since"] for other in ("uid:4294967296", "uid:nobody-here")] == [0, 0]
+
+
+@pytest.mark.parametrize("damage", [b"no database", b""])
+def test_a_damaged_memory_knows_no_older_refusals(tmp_path, damage):
+    (tmp_path / "mail.log").write_bytes(LOG)
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state/maillog.db").write_bytes(damage)
+    result = since_lock(tmp_path, NOW)
+    assert result["refusals_since"] == result["span"]["since"]
+    assert (tmp_path / "state/maillog.db").read_bytes() == damage
+
+
+@pytest.mark.parametrize("older", [True, False])
+def test_how_far_back_the_journal_reaches_is_asked_of_it(tmp_path, monkeypatch, older):
+    journal(tmp_path, monkeypatch, holds=True)
+    program = tmp_path / "bin/journalctl"
+    said = "echo before; echo '-- cursor: s=1;i=1'" if older else "true"
+    program.write_text(program.read_text().replace("case $arg in\n", f"case $arg in\n--until=*) {said}; exit;;\n"))
+    first = ask(tmp_path, source="journal")[0]["span"]["since"]
+    result = ask(tmp_path, source="journal", accepted_since={"user0@alpha.test": NOW - 60})[0]
+    assert result["span"]["since"] == (NOW - 25 * 3600 if older else first)
 
 
 def test_another_source_begins_anew(tmp_path, monkeypatch):

@@ -154,6 +154,51 @@ def test_messages_after_a_time_are_counted_apart():
     assert (account["messages"], account["accepted_since"]) == (3, 2)
 
 
+def refused(login: str = USER, reply: str = "account locked, incident r1", stage: str = "NOQUEUE: reject: RCPT", helo: str = "x") -> str:
+    return (
+        f"postfix/submission/smtpd[5]: {stage} from u[203.0.113.3]: 554 5.7.1 <{login}>: SASL login name rejected: {reply}; "
+        f"from=<a@x> to=<b@y> proto=ESMTP helo=<{helo}>"
+    )
+
+
+FAILED = "dovecot: imap-login: Disconnected (auth failed, 1 attempts in 2 secs): user=<Mallory@alpha.test>, rip=203.0.113.5, lip=x"
+PICKUP = "postfix/pickup[5]: AB12CD34{:02X}: uid=33 from=<www-data>"
+
+
+@pytest.mark.parametrize(
+    ("message", "number"),
+    [
+        pytest.param(refused(), {"refused_since": 1}, id="the lock's map"),
+        pytest.param(refused("Mallory@Alpha.test"), {"refused_since": 1}, id="in lower case"),
+        pytest.param(refused() + f" sasl_method=PLAIN sasl_username={USER}", {"refused_since": 1}, id="Postfix 3.10"),
+        pytest.param(refused(stage="AB12CD34EF: reject: END-OF-MESSAGE"), {"refused_since": 1}, id="at end of data"),
+        pytest.param(refused().replace("u[203.0.113.3]", "u[203.0.113.3]:40001"), {"refused_since": 1}, id="with the client's port"),
+        pytest.param(refused(reply="no such thing"), {}, id="another map"),
+        pytest.param(
+            refused("eve@x", "no", helo=f"u[203.0.113.3]: 554 5.7.1 <{USER}>: SASL login name rejected: account locked, incident r1"),
+            {},
+            id="the client's own words",
+        ),
+        pytest.param(FAILED, {"refused_since": 1}, id="failed login"),
+        pytest.param(f"dovecot: imap-login: Logged in: user=<{USER}>, rip=203.0.113.5, lip=x", {"logins_since": 1}, id="login"),
+    ],
+)
+def test_what_an_account_did_since_its_lock_is_counted_apart(message, number):
+    # The first line makes the account known: the shortcuts must not take the second past the count.
+    for since, lines in ((NOW + 0.5, 1), (NOW - 0.5, 2), (NOW + 1.5, 0)):
+        result = read(message, message, accepted_since={USER: since})
+        wanted = {"time": since, **dict.fromkeys(parser.SINCE, 0), **{name: lines * count for name, count in number.items()}}
+        assert result["since"] == {USER: wanted}
+        account = result["accounts"].get(USER, wanted)  # one that only logs in is no sender
+        assert {name: account[name] for name in parser.SINCE} == {name: wanted[name] for name in parser.SINCE}
+
+
+def test_what_a_local_user_hands_in_since_its_lock_is_counted_apart():
+    messages = [text for number in range(3) for text in (PICKUP.format(number), active(f"AB12CD34{number:02X}", 1, "www-data@mx1"))]
+    account = read(*messages, accepted_since={"uid:33": NOW + 1.5})["accounts"]["uid:33"]
+    assert (account["submitted_since"], account["accepted_since"], account["messages"]) == (2, 2, 3)
+
+
 def test_what_was_before_a_reinstatement_is_not_counted():
     log = MailLog(NOW + 3600, NOW - 3600)
     log.forgive({USER: NOW + 60})
@@ -171,7 +216,7 @@ def test_lines_before_the_window_are_left_out_and_unparsed_ones_counted():
         log.feed(raw)
     result = log.result()
     assert (result["lines"], result["unparsed"], result["unparsed_samples"]) == (2, 1, ["garbage"])
-    assert result["span"] == {"first": NOW - 30, "last": NOW - 30, "since": NOW - 30}
+    assert result["span"] == {"first": NOW - 30, "last": NOW - 30, "since": NOW - 60}, "it reaches back further"
 
 
 def test_dropped_lines_make_the_log_incomplete():

@@ -206,7 +206,7 @@ def test_refusals_are_counted_per_address_provider_entry_and_code():
     assert [row["count"] for row in rows] == [2, 1]
     assert rows[0] == {
         "address": V4, "provider": "microsoft", "id": "microsoft_olc", "code": "S3150", "about": "address", "count": 2,
-        "first": begin + 1, "last": begin + 3, "accepted": None,
+        "first": begin + 1, "last": begin + 3, "seen": begin + 1, "accepted": None,
     }  # fmt: skip
     assert (rows[1]["address"], rows[1]["id"], rows[1]["about"]) == ("198.51.100.12", "yahoo_deferred", "rate")
     assert result["refusals"][0]["sample"].startswith("AB12CD34EF: dsn=5.7.1, status=bounced (host mx.test[192.0.2.1] said: 550 5.7.1 ")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from goodstanding_src.library import mail_log_info
 from goodstanding_src.module_utils.goodstanding.maillog.parser import MailLog
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 NOW = 1795500000.0
@@ -50,8 +50,8 @@ def mutated(draw: st.DrawFn) -> list[bytes]:
     return lines
 
 
-def told(lines: list[bytes], shortcuts: bool) -> dict:
-    log = MailLog(NOW + 2 * 86400, NOW - 40 * 86400, replies=[BLOCKED], addresses=["198.51.100.11"])
+def told(lines: list[bytes], shortcuts: bool, since: dict[str, float] | None = None) -> dict:
+    log = MailLog(NOW + 2 * 86400, NOW - 40 * 86400, since, replies=[BLOCKED], addresses=["198.51.100.11"])
     texts = [line.decode("utf-8", "replace") for line in lines]
     if shortcuts:
         log.feed_lines(texts)
@@ -62,7 +62,7 @@ def told(lines: list[bytes], shortcuts: bool) -> dict:
     # The log's own begin and end are looked at in another place, and are not of the lines that count.
     queries = ("SELECT * FROM hours", "SELECT * FROM marks", "SELECT * FROM evidence", "SELECT * FROM open")
     rows = {query: sorted(log.book.db.execute(query).fetchall()) for query in queries}
-    return {**rows, "gaps": log.gaps, "refusals": [{**row, "sample": ""} for row in log.book.refusals(0, 100)]}
+    return {**rows, "after": log.after, "gaps": log.gaps, "refusals": [{**row, "sample": ""} for row in log.book.refusals(0, 100)]}
 
 
 WHOLE = (Path(__file__).parents[2] / "data/maillog/mx1.log").read_bytes().splitlines()
@@ -135,10 +135,11 @@ ACTS = st.one_of(st.builds(str.format, st.sampled_from(BEGINS), IDS), delivery()
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(ACTS, max_size=60), st.sampled_from(["rfc3339", "rfc3164"]))
-def test_shortcuts_say_what_the_parser_says_whatever_happens_to_messages(acts, form):
+@example([LOGINS[0]] * 20, "rfc3339", {"a@alpha.test": NOW - 3000})
+@given(st.lists(ACTS, max_size=60), st.sampled_from(["rfc3339", "rfc3164"]), st.sampled_from([{}, {"a@alpha.test": NOW - 3000}]))
+def test_shortcuts_say_what_the_parser_says_whatever_happens_to_messages(acts, form, since):
     lines = [formed(f"2026-11-24T05:{number:02}:07.500000+00:00 mx1 {act}".encode(), form) for number, act in enumerate(acts)]
-    assert told(lines, True) == told(lines, False)
+    assert told(lines, True, since) == told(lines, False, since)
 
 
 def test_a_receiver_that_refused_and_takes_mail_again_is_noted_among_shortcuts():
