@@ -36,6 +36,10 @@ options:
     description: How much of an account's mail is held before more is deferred, in megabytes (10^6 octets).
     type: int
     default: 100
+  max_disk_percent:
+    description: How much of the free space of the queue's file system an account's mail on hold may take before more of it is deferred.
+    type: float
+    default: 20
   keep:
     description: Do not end the hold of an account that is not named, before its time; for a run that knows less than the one before.
     type: bool
@@ -99,6 +103,7 @@ def main() -> None:
             "hours": {"type": "float", "default": 12},
             "max_messages": {"type": "int", "default": 1000},
             "max_megabytes": {"type": "int", "default": 100},
+            "max_disk_percent": {"type": "float", "default": 20},
             "keep": {"type": "bool", "default": False},
             "notify": {"type": "bool", "default": True},
             "never": {"type": "list", "elements": "str", "default": []},
@@ -107,7 +112,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     p = module.params
-    limits = Limits(p["hours"], p["max_messages"], p["max_megabytes"] * 1_000_000)
+    limits = Limits(p["hours"], p["max_messages"], p["max_megabytes"] * 1_000_000, p["max_disk_percent"])
     try:
         check(limits)
         never = {name.strip().lower() for name in p["never"]}

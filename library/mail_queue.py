@@ -114,6 +114,14 @@ held:
   description: Number of the selected messages on hold, by account, C(client:NETWORK) and C(uid:NUMBER).
   type: dict
   returned: success
+messages:
+  description: Number of the selected messages by account, C(client:NETWORK) and C(uid:NUMBER), and by queue.
+  type: dict
+  returned: success
+passes:
+  description: How often the queue was looked at.
+  type: int
+  returned: success
 corrupt:
   description: Number of the selected messages that Postfix put aside as damaged; it does not deliver them.
   type: int

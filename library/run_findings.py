@@ -162,6 +162,10 @@ to_hold:
   type: list
   elements: str
   returned: success
+journals:
+  description: Per host the C(chain) of the last line of its journal that the store has, for M(mail_lock_info).
+  type: dict
+  returned: success
 locked_at:
   description: >-
     Per host, of every account that is locked on any host, since when it is locked there, or where it is not, elsewhere; in seconds since
@@ -185,7 +189,7 @@ from ..module_utils.goodstanding.findings.times import epoch
 try:
     from ..module_utils.goodstanding.dnsbl import catalogue
     from ..module_utils.goodstanding.report import files
-    from ..module_utils.goodstanding.store import database
+    from ..module_utils.goodstanding.store import database, journals
 
     IMPORT_ERROR = None
 except ImportError:
@@ -229,6 +233,14 @@ def prove(p: dict[str, t.Any], findings: dict[str, t.Any], engine: t.Any, now: f
 
     given = {name: p[name] for name in ("logs", "proofs", "queues", "persistence", "limits")}
     return locks.prove(findings, given, now, p["outbreak_window"], settled)
+
+
+def told(p: dict[str, t.Any]) -> dict[str, list[t.Any]]:
+    """Return the lines of the hosts' journals that this stage got."""
+    lines = {host: list((proof.get("journal") or {}).get("new") or []) for host, proof in p["proofs"].items()}
+    for host, result in p["results"].items():
+        lines.setdefault(host, []).extend(result.get("journal") or [])
+    return lines
 
 
 def step(p: dict[str, t.Any], check_mode: bool, now: float) -> dict[str, t.Any]:
@@ -308,6 +320,8 @@ def main() -> None:
             files.write(p["path"], files.as_json(findings))
             if engine is not None and not module.check_mode:
                 database.save_run(engine, findings)
+                journals.save(engine, told(p))
+        known = journals.last(engine) if engine is not None else {}
     except (stages.DocumentError, files.ReportError, database.StoreError, catalogue.CatalogueError, OSError) as exc:
         module.fail_json(msg=str(exc))
     acts = findings["run"]["mode"] == "lock"
@@ -315,7 +329,8 @@ def main() -> None:
     held = stages.to_hold(findings, p["never"]) if acts and p["hold"] else []
     watch = sorted({domain for domains in refused.values() for domain in domains})[:MAX_WATCHED]
     module.exit_json(
-        changed=False, findings=findings, path=p["path"], to_lock=wanted, to_hold=held, locked_at=locks.locked_at(findings), watch=watch
+        changed=False, findings=findings, path=p["path"], to_lock=wanted, to_hold=held, locked_at=locks.locked_at(findings), watch=watch,
+        journals=known,
     )  # fmt: skip
 
 

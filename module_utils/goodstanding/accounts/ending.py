@@ -50,7 +50,7 @@ def forget_logins(run: Run, accounts: list[str], restart: bool = True) -> list[s
     saslauthd(8) has no way to forget one login, so it is restarted, which takes a moment; that is done only where something changed."""
     if plumbing.dovecot_version(run) is not None:
         for account in accounts:
-            run(["doveadm", "auth", "cache", "flush", account])
+            run(["doveadm", "auth", "cache", "flush", "--", account])
     if not restart or run(["systemctl", "is-active", "--quiet", "saslauthd"])[0]:
         return []
     code, _, error = run(["systemctl", "restart", "saslauthd"])
@@ -59,7 +59,7 @@ def forget_logins(run: Run, accounts: list[str], restart: bool = True) -> list[s
 
 def connections(run: Run, account: str) -> int:
     """Return how many sessions Dovecot has for an account."""
-    code, out, _ = run(["doveadm", "-f", "tab", "who", "-1", account])
+    code, out, _ = run(["doveadm", "-f", "tab", "who", "-1", "--", account])
     return max(0, len(out.splitlines()) - 1) if code == 0 else 0
 
 
@@ -74,7 +74,7 @@ def _kick(run: Run, accounts: list[str]) -> tuple[int, int]:
         for _ in range(10):
             if not left:
                 break
-            run(["doveadm", "kick", account])
+            run(["doveadm", "kick", "--", account])
             time.sleep(0.2)
             left = connections(run, account)
         closed += open_before - left

@@ -160,7 +160,7 @@ def known(run: Run, account: str) -> bool | None:
         return local_name(account) is not None
     if plumbing.dovecot_version(run) is None:
         return None
-    code = run(["doveadm", "user", account])[0]
+    code = run(["doveadm", "user", "--", account])[0]
     return True if code == 0 else False if code == 67 else None
 
 

@@ -123,13 +123,14 @@ def reputation(document: Document, sources: dict[str, list[dict[str, t.Any]]], f
 
 
 def to_lock(document: Document, never: list[str], most: int) -> tuple[list[str], list[str]]:
-    """Return (accounts to lock now, those beyond the brake): the compromised logins, surest first, without those never to be locked.
+    """Return (accounts to lock now, those beyond the brake): the compromised logins and local users, surest first, without those never to
+    be locked.
 
     What is locked everywhere already is locked again, which changes nothing, and is not beyond the brake. It counts for the brake all the
     same: else the next run would lock the next few, and the one after it the others, without anybody having looked."""
     protected = {name.strip().lower() for name in never}
     compromised = [row["account"] for row in document["accounts"] if row["verdict"] == "compromised"]
-    wanted = [name for name in compromised if kind_of(name) == "login" and name not in protected]
+    wanted = [name for name in compromised if locks.can_be_locked(name) and name not in protected]
     brake = max(most, int(LOCK_SHARE * document["run"]["accounts_seen"]))
     beyond = [name for name in wanted[brake:] if not locks.is_locked(document, name)]
     return [name for name in wanted if name not in beyond], beyond
@@ -173,8 +174,10 @@ def contain(document: Document, accounts: list[str], results: dict[str, t.Any], 
         contained = None if check_mode and not failed else bool(not failed and result.get("contained"))
         row["contained"] = contained
         detail = _fault(result) if contained is False else None
-        for account in accounts:
-            locked_at = (result.get("locked_at") or {}).get(account)
+        for account, name in ((account, locks.name_on(account, host)) for account in accounts):
+            if name is None:
+                continue
+            locked_at = (result.get("locked_at") or {}).get(name)
             state = "would_lock" if contained is None else "locked" if contained else "not_contained"
             _account(document, account)["hosts"].append(
                 {
@@ -182,7 +185,7 @@ def contain(document: Document, accounts: list[str], results: dict[str, t.Any], 
                     "state": "locked" if locked_at and contained is not False else state,
                     "locked_at": iso(locked_at) if locked_at else None,
                     "accepted_after_lock": None,
-                    "held_messages": int((result.get("held") or {}).get(account, 0)),
+                    "held_messages": int((result.get("held") or {}).get(name, 0)),
                     "detail": detail,
                 }
             )
@@ -381,7 +384,7 @@ def _account_points(
             point(
                 "info", "administrator", f"{entry['held_messages']} messages of {name} are on hold on {entry['host']}", entry["host"], step
             )
-    if row["verdict"] == "compromised" and kind_of(name) != "login":
+    if row["verdict"] == "compromised" and not locks.can_be_locked(name):
         point("critical", "administrator", row["sentence"], name.rpartition("@")[2], _stop(name))
     elif row["verdict"] == "compromised" and name in never:
         point("critical", "administrator", f"{name} was broken into and is in account_lock_never", None, "Decide yourself, now.")
@@ -406,6 +409,4 @@ def _stop(name: str) -> str:
         return "Correct smtpd_relay_restrictions and mynetworks (postconf -n), then postfix reload; hold what waits: postsuper -h."
     if who.startswith("relay:"):
         return f"Take {who[6:]} out of mynetworks, or off the net, and clean it; then postfix reload, and postsuper -h for what waits."
-    user = f"$(id -nu {who[4:]})" if who[4:].isdecimal() else who[4:]
-    stop = f'postconf -e "authorized_submit_users = !{user}, static:all"'
-    return f"Stop it: {stop}; then find the script that sends (its cron jobs, the mail.log of PHP)."
+    return "A host needs this user: find the script that sends (cron jobs, the mail.log of PHP), and stop that."

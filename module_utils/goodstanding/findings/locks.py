@@ -20,10 +20,22 @@ Document = dict[str, t.Any]
 Point = t.Callable[[str, str, str, "str | None", str], None]
 
 
+def can_be_locked(account: str) -> bool:
+    """Return whether it is an account that a lock stops: a login, or a local user but root."""
+    return kind_of(account) == "login" or (kind_of(account) == "uid" and account.partition("@")[0] not in ("uid:0", "uid:root"))
+
+
+def name_on(account: str, host: str) -> str | None:
+    """Return the name of an account on a host: a login has the same on each, a local user (uid:33@HOST) is one of HOST alone."""
+    if kind_of(account) == "login":
+        return account
+    return account[: -len(host) - 1] if account.endswith(f"@{host}") else None
+
+
 def is_locked(document: Document, account: str) -> bool:
-    """Whether an account is locked on every host."""
+    """Whether an account is locked on every host that it is one of."""
     locked = {entry["host"] for row in document["locks"] if row["account"] == account for entry in row["hosts"]}
-    return bool(locked) and locked >= {row["host"] for row in document["hosts"]}
+    return bool(locked) and locked >= {row["host"] for row in document["hosts"] if name_on(account, row["host"])}
 
 
 def note(document: Document, account: str, host: str, incident: str, since: str) -> None:

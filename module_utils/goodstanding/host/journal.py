@@ -107,7 +107,7 @@ def _chain(previous: str, row: dict[str, t.Any]) -> str:
     return hashlib.sha256((previous + json.dumps(own, sort_keys=True)).encode()).hexdigest()[:32]
 
 
-def lines_after(chain: str | None, most: int = 5000) -> list[dict[str, t.Any]]:
+def lines_after(chain: str | None, most: int = 1000) -> list[dict[str, t.Any]]:
     """Return the lines behind the one with this hash (all where it is not there), the newest of them at most."""
     rows = [row for row in (_row(line) for line in _lines()) if row is not None and isinstance(row.get("chain"), str)]
     for index in range(len(rows) - 1, -1, -1):

@@ -17,7 +17,7 @@ import typing as t
 from ..host import journal
 from ..host.files import HostError, Run, must
 from .evidence import Evidence
-from .scan import MOVABLE, Message, Queue, Scan, Selection, queue_directory
+from .scan import MOVABLE, QUEUES, Message, Queue, Scan, Selection, queue_directory
 
 #: Mail moves between the queues while they are read: looks until two in a row find nothing more.
 MAX_PASSES = 20
@@ -45,6 +45,9 @@ def apply(
     written of is not deleted."""
     work = _Work(run, Queue(queue_directory(run), selection), incident, but, evidence)
     before = work.look()
+    if state == "listed":  # mail moves between the queues while they are read
+        again = work.look()
+        before = again._replace(messages={**before.messages, **again.messages})
     if check_mode or state == "listed":
         after = work.predict(before, state)
     elif state == "deleted":
@@ -60,6 +63,8 @@ def apply(
         "queued": after.count("maildrop", *MOVABLE),
         "held": _by_name(selection, after, "hold"),
         "corrupt": after.count("corrupt"),
+        "messages": {name: {queue: _by_name(selection, after, queue)[name] for queue in QUEUES} for name in selection.names()},
+        "passes": work.looks,
         "unread": _some(after.unread),
         "left": _some([] if state == "released" else work.left(after)),
         "backscatter": _some(work.backscatter(after)),
@@ -89,8 +94,10 @@ class _Work:
         self.seen: dict[str, Message] = {}
         self.last: Scan | None = None
         self.faults: list[str] = []
+        self.looks = 0
 
     def look(self) -> Scan:
+        self.looks += 1
         found = self.queue.scan()
         self.seen.update(found.messages)
         return found

@@ -63,7 +63,7 @@ class Host:
             source = words[1].removeprefix("lmdb:")
             lines = [line for line in files.read_text(source).splitlines(keepends=True) if not line.startswith("#")]
             self.made(words[1]).write_text("".join(lines).replace(" ", "\t", 1) if lines else "")
-        return (67 if words[:2] == ["doveadm", "user"] and "ghost" in words[2] else 0), "", ""
+        return (67 if words[:2] == ["doveadm", "user"] and "ghost" in words[-1] else 0), "", ""
 
     def made(self, name):
         return self.folder / (os.path.basename(name) + ".made")

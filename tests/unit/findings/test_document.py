@@ -470,13 +470,26 @@ def test_a_suspects_mail_is_held_and_somebody_has_to_look():
     assert [point["severity"] for point in done["open_points"] if "is held until then" in point["next_step"]] == ["warning"]
 
 
-def test_what_is_no_login_is_never_locked_and_told_how_to_be_stopped():
-    others = [{**ACCOUNT, "account": name} for name in ("uid:33@mx1", "relay:internet@mx1", "relay:10.1.2.3@mx1")]
+def test_what_nobody_logged_in_for_is_never_locked_and_told_how_to_be_stopped():
+    others = [{**ACCOUNT, "account": name} for name in ("uid:0@mx1", "relay:internet@mx1", "relay:10.1.2.3@mx1")]
     document = assessed([*others, ACCOUNT])
     assert stages.to_lock(document, [], 5) == ([USER], [])
     steps = [point["next_step"] for point in finished(document)["open_points"] if point["severity"] == "critical"]
-    words = ["authorized_submit_users = !$(id -nu 33), static:all", "mynetworks", "10.1.2.3"]
+    words = ["A host needs this user", "mynetworks", "10.1.2.3"]
     assert [word in step for word, step in zip(words, steps)] == [True] * 3
+
+
+def test_a_local_user_is_locked_on_its_own_host_alone():
+    script = "uid:33@mx1"
+    document = assessed([{**ACCOUNT, "account": script}, ACCOUNT])
+    assert stages.to_lock(document, [], 5) == ([script, USER], [])
+    assert stages.to_lock(document, [script], 5) == ([USER], [])
+    both_ = {"contained": True, "changed": True, "locked_at": {USER: NOW, "uid:33": NOW}, "held": {"uid:33": 4}}
+    done = stages.contain(document, [script, USER], {"mx1": both_, "mx2": {**both_, "locked_at": {USER: NOW}}}, NOW)
+    rows = {row["account"]: (row["state"], [entry["host"] for entry in row["hosts"]], row["held_messages"]) for row in done["accounts"]}
+    assert rows == {script: ("locked", ["mx1"], 4), USER: ("locked", ["mx1", "mx2"], 0)}
+    assert locks.is_locked(done, script)
+    assert [row["account"] for row in done["locks"]] == [USER, script]
 
 
 def test_other_causes_are_findings():

@@ -89,7 +89,16 @@ def test_check_mode_tells_what_would_be_and_does_nothing(spool, evidence, state,
     assert (spool.where(), spool.told(), (tmp_path / "evidence").exists()) == (before, [], False)
     assert {words[0] for words in spool.commands} == {"postconf"}
     done = spool.apply(state, MALLORY, evidence=Evidence(str(tmp_path / "evidence"), "r1", 90, 2))
-    assert would == done
+    assert {**would, "passes": 0} == {**done, "passes": 0}
+
+
+def test_every_account_is_listed_with_every_queue_after_two_looks(spool):
+    listed = spool.apply("listed", MALLORY)
+    (counts,) = listed["messages"].values()
+    assert set(counts) >= {"incoming", "active", "deferred", "hold", "corrupt"}
+    assert sum(counts.values()) == listed["queued"] + sum(listed["held"].values()) + listed["corrupt"] > 0
+    assert (listed["passes"], listed["changed"]) == (2, False)
+    assert set(spool.apply("listed", "nobody@alpha.test")["messages"]["nobody@alpha.test"].values()) == {0}
 
 
 def test_nothing_is_deleted_without_its_evidence(spool, evidence, monkeypatch):
