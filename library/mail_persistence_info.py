@@ -65,11 +65,11 @@ options:
     description: Roundcube's database, for the identities.
     type: dict
     suboptions:
-      database: &database
+      database:
         description: How the database is read.
         type: dict
         required: true
-        suboptions:
+        suboptions: &database
           engine:
             description: V(postgresql) needs python3-psycopg2 on the host, V(mysql) (MariaDB too) python3-pymysql.
             type: str
@@ -103,9 +103,9 @@ options:
     default: []
     suboptions:
       database:
-        <<: *database
         description: The database of the query.
-        required: false
+        type: dict
+        suboptions: *database
       query:
         description: Returns login, id and the time it was made (epoch seconds, a time, or null). Name no column with a secret.
         type: str
@@ -216,7 +216,10 @@ def main() -> None:
                 "default": [],
                 "options": {name: {"type": "str", "required": True} for name in ("account", "place", "sha256", "reason")},
             },
-            "roundcube": {"type": "dict", "options": {"database": {**database, "required": True}, "prefix": {"type": "str", "default": ""}}},
+            "roundcube": {
+                "type": "dict",
+                "options": {"database": {**database, "required": True}, "prefix": {"type": "str", "default": ""}},
+            },
             "app_passwords": {
                 "type": "list",
                 "elements": "dict",

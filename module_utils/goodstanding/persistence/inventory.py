@@ -65,7 +65,7 @@ def look(run: Run, accounts: list[str], options: Options) -> tuple[list[Found], 
     values, unknown = maps.parameters(run)
     found, faults = maps.found_in(run, values, accounts)
     unknown += faults
-    settings = _settings(run)
+    settings = settings_of(run)
     if isinstance(settings, Unknown):
         unknown.append(settings)
     for account in accounts:
@@ -115,7 +115,7 @@ def _of(
         yield dovecot.forwards(account, home)
 
 
-def _settings(run: Run) -> list[dovecot.Setting] | Unknown | None:
+def settings_of(run: Run) -> list[dovecot.Setting] | Unknown | None:
     """Return Dovecot's settings, None where there is no Dovecot."""
     code, out, err = run(["doveconf", "-n"])
     if code == 127:

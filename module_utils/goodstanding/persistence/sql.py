@@ -68,4 +68,6 @@ def _connect(options: dict[str, t.Any]) -> t.Any:
         return connection
     if str(given.get("host", "")).startswith("/"):
         given["unix_socket"] = given.pop("host")
-    return importlib.import_module("pymysql").connect(database=options["database"], connect_timeout=TIMEOUT, read_timeout=60, charset="utf8mb4", **given)
+    return importlib.import_module("pymysql").connect(
+        database=options["database"], connect_timeout=TIMEOUT, read_timeout=60, charset="utf8mb4", **given
+    )
