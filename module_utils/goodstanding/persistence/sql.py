@@ -51,7 +51,9 @@ def rows(options: dict[str, t.Any], query: str, parameters: t.Sequence[str] = ()
     except SourceError:
         raise
     except Exception as exc:  # each driver has exceptions of its own
-        text = " ".join(str(exc).split())
+        # What is said of a value shows the value, which may be a hash.
+        shows = any(kind.__name__ == "DataError" for kind in type(exc).__mro__)
+        text = "the query cannot use a value of a row" if shows else " ".join(str(exc).split())
         if options.get("password"):
             text = text.replace(options["password"], "…")
         raise SourceError(f"{engine} {options['database']}: {text[:200]}: check the database's options and the query") from None
