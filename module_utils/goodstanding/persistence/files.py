@@ -52,8 +52,8 @@ def _read(base: str, name: str) -> Content | str | None:
     """As read_file; the words of a link where the last part is one."""
     with contextlib.ExitStack() as stack:
         parts = [part for part in name.split("/") if part and part != "."]
-        folder = _opened(stack, base, None, os.O_DIRECTORY)
         try:
+            folder = _opened(stack, base, None, os.O_DIRECTORY)
             for part in parts[:-1]:
                 folder = _opened(stack, part, folder, os.O_DIRECTORY | os.O_NOFOLLOW)
             status = os.lstat(parts[-1], dir_fd=folder)

@@ -160,6 +160,11 @@ def remember(known: dict[str, t.Any], found: list[Found], now: float) -> dict[st
     return new
 
 
+def legible(text: str) -> str:
+    """Return a name as it can be printed: what is no UTF-8 in a file's name as \\udcff."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def key(account: str, place: str) -> str:
     return f"{account} {place}"
 

@@ -13,7 +13,7 @@ import typing as t
 
 from ..host.files import HostError, Run, load_state, save_state
 from . import dovecot, maps, system, webmail
-from .findings import DISABLED, INVENTORY, MAX_FINDINGS, Found, Unknown, is_unreviewed, judge, remember
+from .findings import DISABLED, INVENTORY, MAX_FINDINGS, Found, Unknown, is_unreviewed, judge, legible, remember
 
 
 class Options(t.NamedTuple):
@@ -87,7 +87,8 @@ def look(run: Run, accounts: list[str], options: Options) -> tuple[list[Found], 
                 Unknown(account, "findings", f"{len(some)} findings: only {MAX_FINDINGS} are shown, look at the others on the host")
             )
             some.sort(key=lambda one: one.active is not True)
-    return [one for some in by_account.values() for one in some[:MAX_FINDINGS]], unknown
+    shown = [one._replace(place=legible(one.place)) for some in by_account.values() for one in some[:MAX_FINDINGS]]
+    return shown, [Unknown(*(legible(text) for text in one)) for one in unknown]
 
 
 def _of(

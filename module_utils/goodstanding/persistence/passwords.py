@@ -214,7 +214,9 @@ def _doveconf(run: Run) -> tuple[list[Unknown], str]:
 
 def _discovered(text: str, given: list[dict[str, t.Any]], unknown: list[Unknown]) -> list[dict[str, t.Any]]:
     """Return the backends that Dovecot's passdbs name and that can be read without being told how; the others become unknown."""
-    default = "PLAIN" if value(settings(text), "dovecot_config_version") else "CRYPT"  # measured: 2.4 reads no prefix as PLAIN
+    whole = settings(text)
+    # Measured: without a prefix 2.3 takes a crypt hash, 2.4 the password as it is.
+    default = value(whole, "passdb_default_password_scheme") or ("PLAIN" if value(whole, "dovecot_config_version") else "CRYPT")
     named = {backend.get(kind) for backend in given for kind in ("passwd_file", "shadow")}
     found = []
     for match in _PASSDB.finditer(text):
@@ -223,15 +225,10 @@ def _discovered(text: str, given: list[dict[str, t.Any]], unknown: list[Unknown]
         if value(inner, "deny") == "yes":
             continue
         if driver == "passwd-file":
-            words = (value(inner, "passwd_file_path") or value(inner, "args")).split()
-            path = words[-1] if words else ""
-            options = dict(word.split("=", 1) for word in words[:-1] if "=" in word)
-            one = (
-                options.get("scheme")
-                or value(inner, "default_password_scheme")
-                or value(settings(text), "passdb_default_password_scheme")
-                or default
-            )
+            words = value(inner, "args").split()
+            path = value(inner, "passwd_file_path") or (words[-1] if words else "")
+            given_scheme = next((word[7:] for word in words[:-1] if word.startswith("scheme=")), "")
+            one = given_scheme or value(inner, "default_password_scheme") or default
             if "%" in path or not path.startswith("/"):
                 unknown.append(Unknown("", f"passdb {path[:100]}", "the path depends on the login: name the files in backends"))
             elif path not in named:
