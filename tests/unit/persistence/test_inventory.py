@@ -146,9 +146,39 @@ def test_a_storage_that_is_a_link_out_of_the_home_is_not_followed(host):
     (host.home / "sieve").rmdir()
     elsewhere = host.home.parent / "elsewhere"
     elsewhere.mkdir()
-    (elsewhere / "a.sieve").write_text('redirect "CANARY@evil.test";')
+    (elsewhere / "CANARY.sieve").write_text('redirect "x@evil.test";')
     (host.home / "sieve").symlink_to(elsewhere)
     assert "CANARY" not in json.dumps(taken(host))
+
+
+def test_a_link_that_is_made_while_a_file_is_read_is_not_followed(tmp_path, monkeypatch):
+    (tmp_path / "shadow").write_text("CANARY")
+    (tmp_path / ".forward").symlink_to("shadow")
+    monkeypatch.setattr(os, "lstat", os.stat)  # what was there when it was looked at
+    with pytest.raises(OSError, match="symbolic"):
+        files.read_file(str(tmp_path), ".forward")
+
+
+def test_a_mailbox_that_anyone_may_read_is_outside(host):
+    (host.home / "Maildir").mkdir()
+    (host.home / "Maildir/dovecot-acl").write_text('# note\nanyone lr\n-user=bob@alpha.test w\n"user=a b" l\n')
+    row = by_place(host)["Maildir/dovecot-acl"]
+    assert (row["targets"], row["outside"]) == (["anyone", "bob@alpha.test", "a b"], True)
+
+
+def test_shares_are_not_looked_for_where_no_service_loads_acl(host):
+    (host.home / "Maildir").mkdir()
+    (host.home / "Maildir/dovecot-acl").write_text("anyone lr\n")
+    host.answers["doveconf -n"] = (0, host.answers["doveconf -n"][1].replace("acl", "quota"), "")
+    assert by_place(host) == {}
+
+
+def test_a_folder_that_is_a_link_is_not_listed(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real/a").write_text("")
+    (tmp_path / "link").symlink_to("real")
+    assert files.names(str(tmp_path), "real") == (["a"], False)
+    assert files.names(str(tmp_path), "link") == ([], False)
 
 
 def test_a_hard_link_to_somebody_elses_file_is_not_read(tmp_path, monkeypatch):
@@ -168,6 +198,7 @@ def test_a_file_is_read_to_its_limit_and_that_is_said(host):
     (host.home / "sieve/big.sieve").write_text("#\n" * (files.MAX_SIZE // 2) + 'redirect "x@evil.test";')
     row = by_place(host)["sieve/big.sieve"]
     assert "only the first" in row["note"] and row["outside"]
+    assert row["targets"] == []
 
 
 def test_findings_are_bounded_and_the_active_ones_are_kept(host):
@@ -389,14 +420,14 @@ def test_what_a_driver_says_shows_no_password_and_no_value(monkeypatch):
     class DataError(Exception):
         pass
 
-    for exc in (DataError('invalid input syntax for type integer: "CANARY"'), OSError("cannot log in with CANARY")):
+    for exc in (DataError('invalid input syntax for type integer: "CANARY-hash"'), OSError("cannot log in with CANARY-password")):
 
         def connect(options, exc=exc):
             raise exc
 
         monkeypatch.setattr(sql, "_connect", connect)
         with pytest.raises(sql.SourceError) as info:
-            sql.rows({"engine": "postgresql", "database": "mail", "password": "CANARY"}, "SELECT 1")
+            sql.rows({"engine": "postgresql", "database": "mail", "password": "CANARY-password"}, "SELECT 1")
         assert "CANARY" not in str(info.value)
 
 
