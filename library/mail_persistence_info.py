@@ -197,7 +197,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.goodstanding.accounts.lock import check_names
 from ..module_utils.goodstanding.host.command import runner
-from ..module_utils.goodstanding.host.files import HostError, alone
+from ..module_utils.goodstanding.host.files import HostError
 from ..module_utils.goodstanding.persistence import sql
 from ..module_utils.goodstanding.persistence.inventory import Options, take
 
@@ -239,8 +239,7 @@ def main() -> None:
     options = Options(p["domains"], p["since"], p["accept"], p["everybody"], p["roundcube"], p["app_passwords"])
     try:
         accounts = check_names(p["accounts"], [], "inventory")
-        with alone(module.check_mode):
-            result = take(runner(module), accounts, options, module.check_mode)
+        result = take(runner(module), accounts, options, module.check_mode)
     except (HostError, OSError) as exc:
         module.fail_json(msg=str(exc))
     module.exit_json(changed=False, **result)

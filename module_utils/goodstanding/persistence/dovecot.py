@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Dovecot as the persistence room sees it: its settings, where a user's files are, and the Sieve scripts there.
 
-Standard library only, Python >= 3.9. Measured on 2.3.19 and 2.4.1: doveadm sieve list makes ~/sieve/tmp where there is none, and lists
-neither an active script that is a plain file nor one outside the storage, though mail is filtered by both. So the files are read
-first, and doveadm is asked only where there is a storage already, or where it is not made of files.
+Standard library only, Python >= 3.9. Measured on 2.3.19 and 2.4.1: doveadm sieve list makes ~/sieve/tmp where there is none, and does
+not list an active script that is a plain file instead of a link, though mail is filtered by it (a link out of the storage is not run).
+So the files are read first, and doveadm is asked only where there is a storage already, or where it is not made of files.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ def _active(place: Storage, who: User, shown: dict[str, Found]) -> str:
             return os.path.basename(real)[:-6]
     content = _file(who, place.active)
     if content:
-        shown[""] = _script(who.account, place.active, content, True, "")
+        shown[""] = _script(who.account, place.active, content, None if text else True, "")
     return ""
 
 
@@ -192,7 +192,7 @@ def _below(home: str, path: str) -> str:
     return path[len(home) + 1 :] if home and path.startswith(home + "/") else ""
 
 
-def _script(account: str, place: str, content: Content, active: bool, name: str, dated: bool = True) -> Found:
+def _script(account: str, place: str, content: Content, active: bool | None, name: str, dated: bool = True) -> Found:
     script = sieve.read(content.data.decode("utf-8", "replace"))
     note = content.note or (f"{script.fault}: nobody can say what it does" if script.fault else "")
     return Found(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 import typing as t
 
-from ..host.files import HostError, Run, load_state, save_state
+from ..host.files import HostError, Run, alone, load_state, save_state
 from . import dovecot, maps, system, webmail
 from .findings import DISABLED, INVENTORY, MAX_FINDINGS, Found, Unknown, is_unreviewed, judge, legible, remember
 
@@ -44,10 +44,11 @@ def take(run: Run, accounts: list[str], options: Options, check_mode: bool) -> d
     unknown += faults
     known, disabled = {}, {}
     try:
-        known, disabled = load_state(INVENTORY), load_state(DISABLED)
-        new = remember(known, found, time.time())
-        if new != known and not check_mode:
-            save_state(INVENTORY, new)
+        with alone(check_mode):  # not before: a lock does not wait for the looking
+            known, disabled = load_state(INVENTORY), load_state(DISABLED)
+            new = remember(known, found, time.time())
+            if new != known and not check_mode:
+                save_state(INVENTORY, new)
     except (HostError, OSError) as exc:
         unknown.append(Unknown("", "inventory", str(exc)))
     domains = {domain.strip().lower() for domain in options.domains} | {name.rpartition("@")[2] for name in every if "@" in name}

@@ -57,13 +57,14 @@ def test_scripts_active_and_not_with_the_forward_and_the_shares(host):
 def test_a_plain_file_or_a_stray_link_in_place_of_the_active_link_is_found_although_dovecot_lists_none(host):
     active = host.home / ".dovecot.sieve"
     active.write_text("discard;")
-    assert by_place(host)[".dovecot.sieve"]["does"] == ["discard everything"]
+    row = by_place(host)[".dovecot.sieve"]
+    assert (row["active"], row["does"]) == (True, ["discard everything"])
     active.unlink()
     outside = host.home.parent / "x.sieve"
     outside.write_text('redirect "CANARY@evil.test";')
     active.symlink_to("../x.sieve")
     row = by_place(host)[".dovecot.sieve"]
-    assert row["active"] and row["outside"] and "leads out" in row["note"]
+    assert row["active"] is None and row["outside"] and "leads out" in row["note"]
     assert "CANARY" not in json.dumps(row)
 
 
