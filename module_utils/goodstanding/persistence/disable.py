@@ -15,7 +15,8 @@ import os
 import time
 import typing as t
 
-from ..host.files import HostError, Run, journal, load_state, must, save_state
+from ..host import journal
+from ..host.files import HostError, Run, load_state, must, save_state
 from . import dovecot
 from .files import read_file
 from .findings import DISABLED, Found, key
@@ -50,7 +51,7 @@ def apply(run: Run, account: str, place: str, sha256: str, disabled: bool, incid
         _carry_out(run, wanted, disabled)
         if not disabled:
             save_state(DISABLED, {name: row for name, row in known.items() if name != key(account, place)})
-        journal(step="persistence " + _word(disabled), accounts=[account], place=place, sha256=wanted["sha256"], incident=incident)
+        journal.write(step="persistence", account=account, place=place, state=_word(disabled), sha256=wanted["sha256"], incident=incident)
     shown = {"before_header": place, "after_header": place, "before": f"{_word(not disabled)}\n", "after": f"{_word(disabled)}\n"}
     return {"changed": True, "diff": [shown]}
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 import typing as t
 
+from ..accounts.places import UID, local_name
 from ..host.files import HostError, Run, alone, load_state, save_state
 from . import dovecot, maps, system, webmail
 from .findings import DISABLED, INVENTORY, MAX_FINDINGS, Found, Unknown, is_unreviewed, judge, legible, remember
@@ -63,6 +64,26 @@ def take(run: Run, accounts: list[str], options: Options, check_mode: bool) -> d
 
 def look(run: Run, accounts: list[str], options: Options) -> tuple[list[Found], list[Unknown]]:
     """Return everything that is found for these accounts, at most MAX_FINDINGS of each, and what could not be read."""
+    logins = {account: (local_name(account) if account.startswith(UID) else None) or account for account in accounts}
+    found, unknown = _look(run, list(dict.fromkeys(logins.values())), options)
+    by_login: dict[str, list[Found]] = {}
+    for one in found:
+        by_login.setdefault(one.account, []).append(one._replace(place=legible(one.place)))
+    shown = []
+    for account, login in logins.items():
+        some = by_login.get(login, [])
+        if len(some) > MAX_FINDINGS:
+            unknown.append(
+                Unknown(login, "findings", f"{len(some)} findings: only {MAX_FINDINGS} are shown, look at the others on the host")
+            )
+            some.sort(key=lambda one: one.active is not True)
+        shown += [one._replace(account=account) for one in some[:MAX_FINDINGS]]
+    names = {login: account for account, login in logins.items()}
+    return shown, [Unknown(names.get(one.account, one.account), legible(one.what), legible(one.why)) for one in unknown]
+
+
+def _look(run: Run, accounts: list[str], options: Options) -> tuple[list[Found], list[Unknown]]:
+    """Return everything that is found for these logins."""
     values, unknown = maps.parameters(run)
     found, faults = maps.found_in(run, values, accounts)
     unknown += faults
@@ -79,17 +100,7 @@ def look(run: Run, accounts: list[str], options: Options) -> tuple[list[Found], 
     for source in options.app_passwords:
         some, faults = webmail.app_passwords(run, source, accounts)
         found, unknown = found + some, unknown + faults
-    by_account: dict[str, list[Found]] = {}
-    for one in found:
-        by_account.setdefault(one.account, []).append(one)
-    for account, some in by_account.items():
-        if len(some) > MAX_FINDINGS:
-            unknown.append(
-                Unknown(account, "findings", f"{len(some)} findings: only {MAX_FINDINGS} are shown, look at the others on the host")
-            )
-            some.sort(key=lambda one: one.active is not True)
-    shown = [one._replace(place=legible(one.place)) for some in by_account.values() for one in some[:MAX_FINDINGS]]
-    return shown, [Unknown(*(legible(text) for text in one)) for one in unknown]
+    return found, unknown
 
 
 def _of(

@@ -54,8 +54,8 @@ def test_out_and_back_to_the_byte(host, home, name):
     files = {path: row for path, row in tree(home).items() if not Path(path).is_dir()}
     assert files == {path: row for path, row in before.items() if not Path(path).is_dir()}
     assert state.load_state("persistence_disabled.json") == {}
-    steps = [json.loads(line)["step"] for line in Path(state.STATE, "journal.jsonl").read_text().splitlines()]
-    assert steps == ["persistence disabled", "persistence enabled"]
+    steps = [json.loads(line)["state"] for line in Path(state.STATE, "journal.jsonl").read_text().splitlines()]
+    assert steps == ["disabled", "enabled"]
 
 
 def test_a_disabled_script_waits_for_nobody(host, home):

@@ -341,6 +341,8 @@ def test_keys_crontab_and_at_jobs_of_a_system_user_show_their_hash_alone(host, m
     (host.home / ".ssh/authorized_keys").write_text("ssh-ed25519 CANARY x@evil.test\n")
     result = taken(host, accounts=(me.pw_name,))
     assert sorted(row["kind"] for row in result["findings"]) == ["at_job", "crontab", "ssh_keys"]
+    local = f"uid:{me.pw_uid}"
+    assert taken(host, accounts=(local,))["unreviewed"] == {local: 3}, "a local user that sends by sendmail"
     assert result["unreviewed"] == {me.pw_name: 3}
     assert "CANARY" not in json.dumps(result)
 
