@@ -32,7 +32,8 @@ options:
   since:
     description:
       - When the intruder was first seen, in seconds since 1970. Only what the inventory knew before counts as unchanged.
-      - Without it, a finding is compared with the last inventory, and nothing is said of when it was touched.
+      - Without it, a locked account is compared with what the inventory knew before the lock, another with the last inventory of
+        O(everybody), and nothing is said of when a finding was touched.
     type: float
   domains:
     description: The fleet's own domains; mail to another is outside. Those of the accounts are always own.

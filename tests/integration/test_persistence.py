@@ -93,6 +93,7 @@ def test_what_the_intruder_left_is_told_from_what_was_there():
             assert rows[f"inline:{{…}} {OWNER}"]["targets"] == ["bcc@evil.test"]
             assert said[host]["persistence"]["unreviewed"] == {OWNER: 4}
             assert said[host]["persistence"]["unknown"] == []
+            assert "failed" not in said[host]["persistence"]
             text = json.dumps(said[host])
             assert "CANARY" not in text
             assert "pw-erin" not in text

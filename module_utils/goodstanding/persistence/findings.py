@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import types
 import typing as t
 
 INVENTORY = "persistence.json"
@@ -108,12 +109,15 @@ def judge(
     disabled: dict[str, t.Any],
     domains: t.Container[str],
     since: float | None,
+    locked: t.Mapping[str, float] = types.MappingProxyType({}),
 ) -> list[dict[str, t.Any]]:
-    """Return the findings as they are shown: compared with the inventory, and with what a person accepted or had disabled."""
+    """Return the findings as they are shown: compared with the inventory, and with what a person accepted or had disabled.
+
+    since: when the intruder was first seen; where that is not said, what the inventory knew before the lock (epoch per account) counts."""
     reviewed = {(row["account"].lower(), row["place"], row["sha256"].lower()): row["reason"] for row in accepted}
     shown = []
     for one in found:
-        before = _before(known.get(one.account, {}).get(one.place, []), since)
+        before = _before(known.get(one.account, {}).get(one.place, []), locked.get(one.account) if since is None else since)
         state = "new" if before is None else "unchanged" if (before["sha256"], before["active"]) == (one.sha256, one.active) else "changed"
         reason = reviewed.get((one.account, one.place, one.sha256))
         off = disabled.get(key(one.account, one.place), {})

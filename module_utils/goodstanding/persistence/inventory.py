@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 import typing as t
 
+from ..accounts.lock import LOCKS
 from ..accounts.places import UID, local_name
 from ..host.files import HostError, Run, alone, load_state, save_state
 from . import dovecot, maps, system, webmail
@@ -43,17 +44,20 @@ def take(run: Run, accounts: list[str], options: Options, check_mode: bool) -> d
             every = list(dict.fromkeys([*accounts, *more]))
     found, faults = look(run, every, options)
     unknown += faults
-    known, disabled = {}, {}
+    known, disabled, locked = {}, {}, {}
     try:
         with alone(check_mode):  # not before: a lock does not wait for the looking
             known, disabled = load_state(INVENTORY), load_state(DISABLED)
-            new = remember(known, found, time.time())
+            locked = {account: float(lock["locked_at"]) for account, lock in load_state(LOCKS).items()}
+            # A look without a time would make what it finds the measure of the next look.
+            kept = [one for one in found if options.everybody or options.since is not None or one.account in locked]
+            new = remember(known, kept, time.time())
             if new != known and not check_mode:
                 save_state(INVENTORY, new)
     except (HostError, OSError) as exc:
         unknown.append(Unknown("", "inventory", str(exc)))
     domains = {domain.strip().lower() for domain in options.domains} | {name.rpartition("@")[2] for name in every if "@" in name}
-    shown = judge([one for one in found if one.account in accounts], known, options.accept, disabled, domains, options.since)
+    shown = judge([one for one in found if one.account in accounts], known, options.accept, disabled, domains, options.since, locked)
     return {
         "findings": shown,
         "unreviewed": {account: sum(1 for one in shown if one["account"] == account and is_unreviewed(one)) for account in accounts},

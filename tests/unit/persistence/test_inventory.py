@@ -232,14 +232,28 @@ def test_the_inventory_is_kept_0600_with_hashes_alone_and_not_in_check_mode(host
     taken(host)
     path = os.path.join(state.STATE, "persistence.json")
     assert not os.path.exists(path)
-    assert taken(host, check_mode=False)["findings"][0]["state"] == "new"
+    everybody = {"everybody": True}
+    host.answers["doveadm user *"] = (0, f"{ACCOUNT}\n", "")
+    assert taken(host, check_mode=False, **everybody)["findings"][0]["state"] == "new"
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
     assert "evil" not in Path(path).read_text()
     before = os.stat(path).st_mtime_ns
-    assert taken(host, check_mode=False)["findings"][0]["state"] == "unchanged"
+    assert taken(host, check_mode=False, **everybody)["findings"][0]["state"] == "unchanged"
     assert os.stat(path).st_mtime_ns == before
     (host.home / ".forward").write_text("y@evil.test")
     assert taken(host)["findings"][0]["state"] == "changed"
+
+
+def test_a_look_is_not_the_measure_of_the_next_look(host):
+    (host.home / ".forward").write_text("x@evil.test")
+    for _ in range(2):
+        assert taken(host, check_mode=False)["findings"][0]["state"] == "new"
+    state.save_state("locks.json", {ACCOUNT: {"incident": "x", "locked_at": 1000.0}})
+    for _ in range(2):
+        assert taken(host, check_mode=False)["findings"][0]["state"] == "new", "known only since after the lock"
+    state.save_state("locks.json", {ACCOUNT: {"incident": "x", "locked_at": 9e9}})
+    assert taken(host)["findings"][0]["state"] == "unchanged"
+    assert taken(host, since=1000.0)["findings"][0]["state"] == "new"
 
 
 def test_a_damaged_inventory_is_unknown_and_left_alone(host):
