@@ -30,7 +30,7 @@ def accepted(rows: list[list[t.Any]], since: float, until: float) -> int:
 def locked_at(host: str) -> float:
     """Return when the map of this host refused the account, out of the host's journal (the lab's hosts have one clock)."""
     rows = [json.loads(line) for line in on(host, "cat", "/var/lib/goodstanding/journal.jsonl").splitlines()]
-    return float(next(row["time"] for row in rows if (row.get("account"), row["step"], row["result"]) == (VICTIM, "map", "done")))
+    return float(next(row["time"] for row in rows if (row.get("account"), row["step"], row.get("result")) == (VICTIM, "map", "done")))
 
 
 @pytest.mark.parametrize("ready", [True, False], ids=["plumbing in place", "first contact"])
