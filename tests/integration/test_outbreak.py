@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from lab import HOSTS, VICTIM, accepted_serials, acts, fingerprint, lab, login, on, playbook, queued_times, received_serials, run
+from lab import HOSTS, ROOT, VICTIM, accepted_serials, acts, fingerprint, lab, login, on, playbook, queued_times, received_serials, run
 
 WATCH_SECONDS = 20
 
@@ -197,21 +197,51 @@ def test_a_host_without_postfix_is_named():
     assert "this host has no Postfix" in json.dumps(done.report)
 
 
+REASONS = ("-e", json.dumps({"app_passwords": "it has none, says its owner", "persistence": "looked at, nothing of it is the intruder's"}))
+SET_PASSWORD = """
+import re, sys
+path, account, secret = "/etc/dovecot/users", sys.argv[1], sys.stdin.read().strip()
+text = open(path).read()
+open(path, "w").write(re.sub(rf"(?m)^{re.escape(account)}:[^:]*:", f"{account}:{{PLAIN}}{secret}:", text))
+"""
+
+
 def test_an_account_that_does_not_exist_cannot_be_reinstated():
-    done = run("reinstate", "-e", "account=malory@alpha.test")
+    done = run("reinstate", "-e", "account=malory@alpha.test", "-e", "password_changed=yes", *REASONS)
     assert done.code == 4, done.output[-3000:]
     assert "no account malory@alpha.test is locked on this host" in done.output
     assert login(VICTIM, "pw-mallory-alpha.test", "mx1") == {"smtp": "refused", "imap": "refused"}
 
 
-def test_the_owner_comes_back_with_a_new_password():
+def test_nobody_is_let_in_without_a_reason():
     done = run("reinstate", "-e", f"account={VICTIM}")
+    assert done.code == 4, done.output[-3000:]
+    said = " ".join(done.output.split())
+    assert f"{VICTIM} stays locked" in said
+    assert '-e password_changed="how the owner got a new password" or -e new_password=true' in said
+    assert '-e app_passwords="how its app passwords were reviewed"' in said
+    assert login(VICTIM, "pw-mallory-alpha.test", "mx1") == {"smtp": "refused", "imap": "refused"}
+
+
+def test_the_owner_comes_back_with_a_new_password():
+    how = {"account_lock_password_command": ["python3", "-c", SET_PASSWORD, "{account}"], "account_lock_notice": "send"}
+    done = run("reinstate", "-vv", "-e", f"account={VICTIM}", "-e", "new_password=true", "-e", json.dumps(how), *REASONS)
     assert (done.code, done.report["run"]["status"]) == (0, "clean"), done.output[-3000:]
+    (path,) = (ROOT / "reports" / done.report["run"]["id"]).glob("*.password")
+    secret = path.read_text(encoding="utf-8").strip()
+    assert (len(secret), path.stat().st_mode & 0o777) == (24, 0o600)
+    assert secret not in done.output + json.dumps(done.report)
     for host in HOSTS:
-        on(host, "sed", "-i", "s/pw-mallory-alpha.test/a-new-password/", "/etc/dovecot/users")
-    for host in HOSTS:
-        assert login(VICTIM, "a-new-password", host) == {"smtp": "accepted", "imap": "accepted"}
+        assert secret not in on(host, "bash", "-c", "cat /var/lib/goodstanding/*.json* /var/log/syslog 2>/dev/null; journalctl --no-pager")
+        assert login(VICTIM, secret, host) == {"smtp": "accepted", "imap": "accepted"}
         assert login(VICTIM, "pw-mallory-alpha.test", host) == {"smtp": "refused", "imap": "refused"}
+        assert "it has none, says its owner" in on(host, "tail", "-n1", "/var/lib/goodstanding/journal.jsonl")
+    for _ in range(30):
+        if on("mx1", "bash", "-c", "grep -rl 'Subject: Your mail account is open again' /var/vmail/alpha.test/mallory || true"):
+            break
+        time.sleep(1)
+    else:
+        pytest.fail("the notice to the owner was not delivered")
 
 
 def test_what_was_dealt_with_is_not_found_again():
