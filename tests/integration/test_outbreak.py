@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import sqlite3
 import sys
 import time
 from pathlib import Path
@@ -75,6 +76,29 @@ def test_the_first_run_names_locks_and_reports_the_breached_account_alone():
     assert report["lists"] == []
 
 
+def test_what_was_done_is_in_the_controllers_store_too():
+    with sqlite3.connect(ROOT / ".state/goodstanding.db") as store:
+        lines = [(host, json.loads(line)) for host, line in store.execute("SELECT host, line FROM journal ORDER BY id")]
+    for host in HOSTS:
+        own = [line["chain"] for name, line in lines if name == f"{host}.example.test"]
+        there = [json.loads(line)["chain"] for line in on(host, "cat", "/var/lib/goodstanding/journal.jsonl").splitlines()]
+        assert set(there) <= set(own)
+        assert [line["after"] for name, line in lines if name == f"{host}.example.test" and line.get("account") == VICTIM
+                and (line["step"], line["result"]) == ("map", "done")], "the lock of the victim is not there"  # fmt: skip
+
+
+def test_the_end_of_the_outbreak_is_not_said_before_it_is_proven():
+    done = run("remediate")
+    outbreak = done.report["outbreak"]
+    assert outbreak["state"] == "not_proven" or outbreak["state"] == "not_ended"
+    states = {row["number"]: row["state"] for row in outbreak["conditions"]}
+    assert len(states) == 9
+    assert (states[2], states[3], states[5]) == ("holds", "holds", "holds"), outbreak
+    assert states[1] == "unknown", "the window has not passed"
+    assert states[4] == "does_not", "spam is on hold"
+    assert [row["account"] for row in done.report["locks"]] == [VICTIM]
+
+
 def test_nothing_of_the_locked_account_is_accepted_and_everything_of_the_others_is():
     time.sleep(WATCH_SECONDS)
     rows = acts()
@@ -126,6 +150,17 @@ def test_a_second_run_changes_nothing():
     (account,) = done.report["accounts"]
     assert epoch(account["locked_at"]) == pytest.approx(Story.locked, abs=0.001)
     assert account["accepted_after_lock"] == 0
+
+
+def test_a_host_that_lost_the_plumbing_is_not_contained():
+    on("mx2", "bash", "-c", "cp -p /etc/postfix/main.cf /root; postconf -e smtpd_end_of_data_restrictions=; postfix reload")
+    try:
+        done = run("assess")
+    finally:
+        on("mx2", "bash", "-c", "cp -p /root/main.cf /etc/postfix; postfix reload")
+    assert done.code == 3, done.output[-3000:]
+    assert [(row["host"], row["state"]) for row in done.report["drift"]] == [("mx2.example.test", "damaged")]
+    assert any("mx2.example.test lost the lock's plumbing" in point["what"] for point in done.report["open_points"])
 
 
 def test_each_stage_runs_alone_from_the_findings_of_another():
