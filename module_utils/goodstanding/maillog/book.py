@@ -15,7 +15,7 @@ import os
 import sqlite3
 import typing as t
 
-from .counters import DAYS, KINDS, MAX_EVIDENCE_A_KIND, NUMBERS, Account, day_bit
+from .counters import DAYS, KINDS, MAX_EVIDENCE_A_KIND, NUMBERS, OWN_LOGINS, Account, day_bit
 
 VERSION = "3"
 MAX_EVIDENCE = 10
@@ -138,7 +138,8 @@ class Book:
     # ---- what the parser hands over
 
     def add(self, accounts: dict[str, Account]) -> None:
-        """Add what accounts did."""
+        """Add what accounts did, but for this project's own logins."""
+        accounts = {name: account for name, account in accounts.items() if name not in OWN_LOGINS}
         rows = (
             # An hour in which mail was only delivered has no act of the account.
             (name, hour, *numbers, *((None, None) if last < first else (first, last)))

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 MAX_EVIDENCE_A_KIND = 3
+#: Logins that accounts/proof.py and accounts/trial.py make for seconds: they are nobody's.
+OWN_LOGINS = frozenset(("goodstanding-canary", "goodstanding-control"))
 
 #: What is counted per account and hour; messages and recipients are accepted ones, proven by qmgr's nrcpt= or cleanup's hold:.
 NUMBERS = (

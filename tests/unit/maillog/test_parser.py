@@ -148,6 +148,14 @@ def test_addresses_and_senders_are_bounded_and_say_so():
     assert (len(account["clients"]), account["clients_at_least"], len(account["senders"])) == (500, 500, 300)
 
 
+def test_the_logins_that_prove_a_lock_are_nobodys():
+    trial = "goodstanding-trial/smtpd[5]: AB12CD34EF: client=localhost[127.0.0.1], sasl_method=XCLIENT, sasl_username=goodstanding-control"
+    canary = client("AB12CD34E0", "127.0.0.1", "goodstanding-canary")
+    result = read(trial, active("AB12CD34EF").replace("postfix", "goodstanding-trial"), canary, active("AB12CD34E0"))
+    assert result["accounts"] == {}
+    assert list(read(client("AB12CD34E0"), active("AB12CD34E0"))["accounts"]) == [USER]
+
+
 def test_messages_after_a_time_are_counted_apart():
     messages = [text for number in range(3) for text in (client(f"AB{number:08X}"), active(f"AB{number:08X}"))]
     account = read(*messages, accepted_since={USER: NOW + 2})["accounts"][USER]
