@@ -109,7 +109,7 @@ def module(host: str, name: str, **params: t.Any) -> dict[str, t.Any]:
     start = done.stdout.find("=> {")
     assert start >= 0, (done.stdout + done.stderr)[-2000:]
     result: dict[str, t.Any] = json.JSONDecoder().raw_decode(done.stdout[start + 3 :])[0]
-    return result
+    return {**result, "failed": done.returncode != 0}
 
 
 def playbook(name: str, *options: str) -> str:

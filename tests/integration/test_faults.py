@@ -129,7 +129,7 @@ def test_with_the_maps_folder_read_only(host):
     mounts(host, "mount", "-o", "remount,bind,ro", "/etc/postfix")
     try:
         done = module(host, "mail_account_lock", accounts=[VICTIM], incident="readonly")
-        assert done["failed"] is True
+        assert done["failed"], done
         assert "map: " in done["msg"]
         assert "Read-only file system" in done["msg"]
         time.sleep(1.5)
@@ -150,7 +150,7 @@ def test_with_a_full_disk_under_the_journal(host):
         assert not done.get("failed"), done
         time.sleep(1.5)
         assert login(VICTIM, PASSWORD, host) == REFUSED
-        assert module(host, "mail_account_lock", accounts=[VICTIM], phase="finish", incident="full")["failed"] is True
+        assert module(host, "mail_account_lock", accounts=[VICTIM], phase="finish", incident="full")["failed"]
     finally:
         mounts(host, "umount", "/var/lib/goodstanding")
     assert module(host, "mail_account_lock", accounts=[VICTIM], incident="full")["contained"] is True
