@@ -50,7 +50,7 @@ def found(said: dict[str, dict], host: str) -> dict[str, dict]:
 def arrives(host: str, subject: str) -> bool:
     """Send a message to the owner on the host itself, and return whether it is in the inbox."""
     shell(host, f"printf 'Subject: {subject}\\n\\nx\\n' | sendmail -f bob@alpha.test {OWNER}; postqueue -f")
-    for _ in range(20):
+    for _ in range(6):
         if "@" not in shell(host, "postqueue -p"):
             break
         time.sleep(0.5)
