@@ -39,10 +39,10 @@ def faults(run: Run, accounts: list[str]) -> list[str]:
     """Return what speaks against the lock of these accounts being in force."""
     found = drift(run)
     for account in accounts:
-        for place in places.all_of(run, ""):
-            fields = place.read([account])[account]
-            if fields == {}:
-                found.append(f"{account} is not locked in {place.name}")
+        stands = {place.name: place.read([account])[account] for place in places.all_of(run, "")}
+        found += [f"{account} is not locked in {name}" for name, fields in stands.items() if fields == {}]
+        if not any(stands.values()) and {} not in stands.values():
+            found.append(f"{account} is no user of this host's passwd, by whose names Postfix refuses: name it there and run again")
         if not account.startswith(places.UID) and not run(["postmap", "-q", account, postfix_conf.MAP])[1].startswith("REJECT"):
             found.append(f"postmap -q {account} {postfix_conf.MAP} does not answer REJECT")
     return found

@@ -231,3 +231,9 @@ def test_the_copy_of_a_killed_run_is_taken_away(host):
     shutil.copy(host.folder / "map", host.folder / ".goodstanding-map")
     lock.stop(host.run, [A], "i1", False)
     assert not (host.folder / ".goodstanding-map").exists()
+
+
+def test_a_number_without_a_user_is_not_called_contained(host, monkeypatch):
+    monkeypatch.setattr(proof, "drift", lambda run: [])
+    lock.stop(host.run, ["uid:4294967"], "i1", False)
+    assert "uid:4294967 is no user of this host" in proof.faults(host.run, ["uid:4294967"])[0]
