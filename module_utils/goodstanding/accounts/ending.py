@@ -32,7 +32,7 @@ class Ended(t.NamedTuple):
 def end(run: Run, accounts: list[str], addresses: list[str], new: bool) -> Ended:
     """Make every login ask again, and end what is open. addresses: of the attacker's clients; new: an account was not locked before."""
     faults = forget_logins(run, accounts, new)
-    imap, imap_left = _kick(run, accounts)
+    imap, imap_left, unknown = _kick(run, accounts)
     smtp, smtp_left = _close_old_sockets(run)
     closed = _close_sockets_of(run, addresses)
     if smtp_left:
@@ -41,6 +41,10 @@ def end(run: Run, accounts: list[str], addresses: list[str], new: bool) -> Ended
         )
     if imap_left:
         faults.append(f"{imap_left} IMAP or POP3 sessions are still open")
+    if unknown:
+        faults.append(
+            f"whether {', '.join(unknown)} has IMAP or POP3 sessions is not known: doveadm who does not answer, see Dovecot's log"
+        )
     return Ended(imap + smtp + closed, imap_left + smtp_left, faults)
 
 
@@ -57,29 +61,33 @@ def forget_logins(run: Run, accounts: list[str], restart: bool = True) -> list[s
     return [f"saslauthd could not be restarted, its cache may let the old password in: {error.strip()[:200]}"] if code else []
 
 
-def connections(run: Run, account: str) -> int:
-    """Return how many sessions Dovecot has for an account."""
+def connections(run: Run, account: str) -> int | None:
+    """Return how many sessions Dovecot has for an account; None where it does not tell (no doveadm answers, and sessions may be open)."""
     code, out, _ = run(["doveadm", "-f", "tab", "who", "-1", "--", account])
-    return max(0, len(out.splitlines()) - 1) if code == 0 else 0
+    return max(0, len(out.splitlines()) - 1) if code == 0 else None
 
 
-def _kick(run: Run, accounts: list[str]) -> tuple[int, int]:
-    """End the accounts' IMAP, POP3 and ManageSieve sessions; return how many were and how many remain."""
-    if plumbing.dovecot_version(run) is None or run(["doveadm", "service", "status"])[0]:
-        return 0, 0
-    closed = remaining = 0
-    for account in accounts:
-        open_before = connections(run, account)
-        left = open_before
+def dovecot_runs(run: Run) -> bool:
+    return plumbing.dovecot_version(run) is not None and not run(["doveadm", "service", "status"])[0]
+
+
+def _kick(run: Run, accounts: list[str]) -> tuple[int, int, list[str]]:
+    """End the accounts' IMAP, POP3 and ManageSieve sessions; return how many were, how many remain, and whose are not known."""
+    closed, remaining, unknown = 0, 0, []
+    for account in accounts if dovecot_runs(run) else ():
+        open_before = left = connections(run, account)
         for _ in range(10):
-            if not left:
+            if left == 0:
                 break
             run(["doveadm", "kick", "--", account])
             time.sleep(0.2)
             left = connections(run, account)
+        if open_before is None or left is None:
+            unknown.append(account)
+            continue
         closed += open_before - left
         remaining += left
-    return closed, remaining
+    return closed, remaining, unknown
 
 
 def _close_old_sockets(run: Run) -> tuple[int, int]:

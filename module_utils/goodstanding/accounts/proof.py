@@ -212,7 +212,7 @@ def info(run: Run, with_canary: bool, incident: str, journal_after: str | None) 
         kept = {"lines": 0, "damaged": [], "last": "", "new": [], "fault": str(exc)}
     stands = state(run)
     proved = canary(run, incident) if with_canary and stands["state"] == "present" else None
-    dovecot = plumbing.dovecot_version(run) is not None
+    dovecot = ending.dovecot_runs(run)
     open_now = {
         account: {
             "dovecot": ending.connections(run, account) if dovecot else 0,

@@ -132,3 +132,17 @@ def test_saslauthd_is_restarted_where_it_runs(monkeypatch, active, restarts, fau
     said.clear()
     ending.forget_logins(run, ["a@x"], restart=False)
     assert said == []
+
+
+def test_sessions_that_dovecot_does_not_tell_of_are_not_called_ended(monkeypatch):
+    said = []
+
+    def run(words, data=None):
+        said.append(words[:2])
+        return (75 if "who" in words else 0), "", "net_connect_unix(/run/dovecot/anvil) failed"
+
+    monkeypatch.setattr(ending.plumbing, "dovecot_version", lambda run: "2.4.1")
+    monkeypatch.setattr(ending.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(ending, "_close_old_sockets", lambda run: (0, 0))
+    assert "whether a@x has IMAP or POP3 sessions is not known" in ending.end(run, ["a@x"], [], False).faults[0]
+    assert ["doveadm", "kick"] in said
