@@ -30,6 +30,8 @@ _CONTROL = "goodstanding-control"
 _SYSLOG = "goodstanding-trial"
 #: RFC 5737: an address that is in nobody's mynetworks.
 _STRANGER = "203.0.113.77"
+_FOLDERS = "/var/tmp"  # noqa: S108  # in folders of our own there
+_PREFIX = "goodstanding-trial-"
 _QUEUES = ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "saved", "trace")
 _MAIN = {
     "syslog_name": _SYSLOG, "maillog_file": "", "inet_interfaces": "127.0.0.1", "inet_protocols": "ipv4", "multi_instance_enable": "no",
@@ -53,7 +55,10 @@ def answers(run: Run, main: str, master: str, maps: dict[str, str]) -> Answers:
     main, master: the texts of the two files. maps: sources of lmdb maps (path to text) that the trial has copies of, with their names.
     control: mail of somebody who may send; relay: of a stranger to elsewhere; locked: of the canary, where the service knows logins.
     """
-    folder = tempfile.mkdtemp(prefix="goodstanding-trial-", dir="/var/tmp")
+    for left in Path(_FOLDERS).glob(f"{_PREFIX}*"):  # by a trial that was killed
+        if left.lstat().st_uid == os.geteuid() and not left.is_symlink():
+            _end(str(left))
+    folder = tempfile.mkdtemp(prefix=_PREFIX, dir=_FOLDERS)
     try:
         services = _prepare(run, folder, main, master, maps)
         # Not the bare postmaster: smtpd takes that one without any restriction (RFC 5321 section 4.5.1).
@@ -204,6 +209,8 @@ def _end(folder: str) -> None:
     """End the instance, by its own pid file, and take its files away."""
     try:
         pid = int(Path(folder, "queue/pid/master.pid").read_text(encoding="utf-8"))
+        if os.fsencode(folder) not in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+            pid = 0  # the number is another process's by now
     except (OSError, ValueError):
         pid = 0
     if pid:

@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import threading
+
 import pytest
 from goodstanding_src.module_utils.goodstanding.accounts import trial
 
@@ -43,3 +46,24 @@ def test_a_line_of_master_cf_keeps_its_arguments():
     fields = ["127.0.0.1:1", "inet", "n", "-", "n", "-", "-", "smtpd"]
     line = "submission inet n - y - - smtpd -o { smtpd_recipient_restrictions = permit, reject } -v"
     assert trial._line(fields, line) == "127.0.0.1:1 inet n - n - - smtpd -o { smtpd_recipient_restrictions = permit, reject } -v"
+
+
+def test_what_a_killed_trial_left_is_ended_and_nothing_else_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(trial, "_FOLDERS", str(tmp_path))
+    monkeypatch.setattr(trial, "_prepare", lambda *_: pytest.fail("stop here"))
+    running = {}
+    for name in ("goodstanding-trial-a", "goodstanding-trial-b"):
+        (tmp_path / name / "queue/pid").mkdir(parents=True)
+        words = ["sleep 60; :", "master", "-c", str(tmp_path / "goodstanding-trial-a"), "-w"]
+        running[name] = subprocess.Popen(["sh", "-c", *words] if name.endswith("a") else ["sleep", "60"])
+        (tmp_path / name / "queue/pid/master.pid").write_text(f"{running[name].pid}\n")
+    threading.Thread(target=running["goodstanding-trial-a"].wait, daemon=True).start()
+    try:
+        with pytest.raises(pytest.fail.Exception):
+            trial.answers(None, "", "", {})
+        assert running["goodstanding-trial-a"].wait(5) != 0
+        assert running["goodstanding-trial-b"].poll() is None, "its number went to another process"
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        for process in running.values():
+            process.kill()
