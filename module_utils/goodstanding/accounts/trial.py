@@ -33,6 +33,8 @@ _STRANGER = "203.0.113.77"
 _FOLDERS = "/var/tmp"  # noqa: S108  # in folders of our own there
 _PREFIX = "goodstanding-trial-"
 _QUEUES = ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "saved", "trace")
+#: What delivers. An access map or a header check may name one (FILTER), which no transport setting undoes.
+_AGENTS = frozenset(("smtp", "lmtp", "local", "virtual", "pipe"))
 _MAIN = {
     "syslog_name": _SYSLOG, "maillog_file": "", "inet_interfaces": "127.0.0.1", "inet_protocols": "ipv4", "multi_instance_enable": "no",
     "content_filter": "", "smtpd_milters": "", "non_smtpd_milters": "", "transport_maps": "", "sender_dependent_default_transport_maps": "",
@@ -115,7 +117,7 @@ def _prepare(run: Run, folder: str, main: str, master: str, maps: dict[str, str]
                 _line([f"127.0.0.1:{port}", "inet", *fields[2:]], line) + "".join(f" -o {name}={value}" for name, value in _SMTPD.items())
             )
         elif kind != "inet" and program not in ("pickup", "postscreen"):
-            lines.append(_line(fields, line))
+            lines.append(_line([*fields[:7], "discard"], "") if program in _AGENTS else _line(fields, line))
     queue, data = f"{folder}/queue", f"{folder}/data"
     live = must(run, ["postconf", "-h", "queue_directory"], "Postfix's queue directory is not known").strip()
     _folders(queue, data, live, {line.split()[0] for line in lines})

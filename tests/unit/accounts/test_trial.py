@@ -67,3 +67,22 @@ def test_what_a_killed_trial_left_is_ended_and_nothing_else_is(tmp_path, monkeyp
     finally:
         for process in running.values():
             process.kill()
+
+
+def test_no_mail_of_a_trial_leaves_by_a_filter(tmp_path, monkeypatch):
+    monkeypatch.setattr(trial, "_folders", lambda *_: None)
+    said = {"-M": SERVICES, "-P": "", "-h": "yes"}
+    trial._prepare(lambda words: (0, next(said[word] for word in words if word in said), ""), str(tmp_path), "", "", {})
+    made = {line.split()[0]: line.split()[7:] for line in (tmp_path / "master.cf").read_text().splitlines()}
+    assert {made[name][0] for name in ("smtp", "amavis", "lmtp", "dovecot")} == {"discard"}
+    assert made["policy"] == ["spawn", "user=nobody", "argv=/usr/bin/policy"]
+
+
+SERVICES = """\
+25 inet n - y - - smtpd
+smtp unix - - y - - smtp
+amavis unix - - y - 2 smtp -o smtp_send_xforward_command=yes
+lmtp unix - - y - - lmtp
+dovecot unix - n n - - pipe flags=DRhu user=vmail argv=/usr/lib/dovecot/deliver
+policy unix - n n - 0 spawn user=nobody argv=/usr/bin/policy
+"""
