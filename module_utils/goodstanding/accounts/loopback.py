@@ -15,6 +15,8 @@ from ..host.files import Run, must
 from . import postfix_conf, sessions
 
 ADDRESS = "127.0.0.1"
+#: What we say in EHLO (RFC 5321 section 4.1.3): a bare localhost is refused by reject_non_fqdn_helo_hostname.
+HELO = f"[{ADDRESS}]"
 #: Where a login comes from that is to fail: Dovecot delays the next logins of an address, and webmail comes from ADDRESS (auth penalty).
 STRANGER = "127.83.71.{}"
 TIMEOUT = 20
@@ -57,7 +59,7 @@ def tls() -> ssl.SSLContext:
 
 def connect(port: Port, source: str = ADDRESS) -> smtplib.SMTP:
     """Return a session after EHLO, in TLS where the port offers it. OSError, smtplib.SMTPException where there is none."""
-    options: dict[str, t.Any] = {"local_hostname": "localhost", "timeout": TIMEOUT, "source_address": (source, 0)}
+    options: dict[str, t.Any] = {"local_hostname": HELO, "timeout": TIMEOUT, "source_address": (source, 0)}
     kind: t.Any = functools.partial(smtplib.SMTP_SSL, context=tls()) if port.wrapped else smtplib.SMTP
     client: smtplib.SMTP = kind(ADDRESS, port.number, **options)
     try:

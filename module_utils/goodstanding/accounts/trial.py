@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 
 from ..host.files import Run, must
-from . import dovecot_conf
+from . import dovecot_conf, loopback
 
 _CONTROL = "goodstanding-control"
 _SYSLOG = "goodstanding-trial"
@@ -184,7 +184,7 @@ def _questions(port: int, knows_logins: bool, recipient: str) -> dict[str, tuple
 def _ask(port: int, xclient: str, recipient: str, send: bool) -> tuple[int, str]:
     """Return the answer to a recipient, or to a whole message; code 0 where the connection failed."""
     try:
-        with smtplib.SMTP("127.0.0.1", port, "localhost", timeout=30) as client:
+        with smtplib.SMTP(loopback.ADDRESS, port, loopback.HELO, timeout=30) as client:
             client.ehlo()
             if xclient:
                 code, text = client.docmd("XCLIENT", xclient)

@@ -86,3 +86,11 @@ lmtp unix - - y - - lmtp
 dovecot unix - n n - - pipe flags=DRhu user=vmail argv=/usr/lib/dovecot/deliver
 policy unix - n n - 0 spawn user=nobody argv=/usr/bin/policy
 """
+
+
+def test_a_trial_greets_with_a_name_that_helo_restrictions_take(monkeypatch):
+    said = []
+    monkeypatch.setattr(trial.smtplib, "SMTP", lambda *words, **_: said.append(words) or pytest.fail("no server"))
+    with pytest.raises(pytest.fail.Exception):
+        trial._ask(25, "", "postmaster@mx.example.test", False)
+    assert said == [("127.0.0.1", 25, "[127.0.0.1]")]
