@@ -285,7 +285,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    p, run, check_mode = module.params, runner(module), module.check_mode
+    p, run, check_mode = module.params, runner(), module.check_mode
     locked = p["state"] == "locked"
     try:
         if not re.match(r"[A-Za-z0-9][\w.-]{0,63}\Z", p["backend"]["name"], re.ASCII):

@@ -141,7 +141,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    p, run, check_mode = module.params, runner(module), module.check_mode
+    p, run, check_mode = module.params, runner(), module.check_mode
     locked = p["state"] == "locked"
     result: dict[str, t.Any] = {
         "changed": False,

@@ -121,7 +121,7 @@ def main() -> None:
             module.exit_json(changed=False, diff=[], holds={})  # most runs on most hosts: nothing is even locked
         with alone(module.check_mode):
             now, check_mode = time.time(), module.check_mode
-            result = reconcile(runner(module), accounts, limits, p["incident"], check_mode, now, p["keep"], p["notify"])
+            result = reconcile(runner(), accounts, limits, p["incident"], check_mode, now, p["keep"], p["notify"])
     except (HostError, OSError) as exc:
         module.fail_json(msg=str(exc))
     module.exit_json(**result)

@@ -93,7 +93,7 @@ def main() -> None:
     canary = p["canary"] and not module.check_mode
     try:
         with alone(not canary, p["incident"]):
-            result = info(runner(module), canary, p["incident"], p["journal_after"])
+            result = info(runner(), canary, p["incident"], p["journal_after"])
     except (HostError, OSError) as exc:
         module.fail_json(msg=str(exc))
     module.exit_json(changed=False, **result)

@@ -57,7 +57,7 @@ def main() -> None:
     )
     try:
         with alone(module.check_mode):
-            result = apply(runner(module), module.params["state"] == "present", module.check_mode)
+            result = apply(runner(), module.params["state"] == "present", module.check_mode)
     except (HostError, OSError) as exc:
         module.fail_json(msg=str(exc))
     module.exit_json(**result)

@@ -186,7 +186,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    result = audit(runner(module), module.params["backends"], module.params["leaked_since"])
+    result = audit(runner(), module.params["backends"], module.params["leaked_since"])
     module.exit_json(changed=False, **result)
 
 

@@ -89,7 +89,7 @@ def main() -> None:
     try:
         (account,) = check_names([p["account"]], [], p["incident"])
         with alone(module.check_mode):
-            result = apply(runner(module), account, p["place"], p["sha256"], p["state"] == "disabled", p["incident"], module.check_mode)
+            result = apply(runner(), account, p["place"], p["sha256"], p["state"] == "disabled", p["incident"], module.check_mode)
     except (HostError, OSError) as exc:
         module.fail_json(msg=str(exc))
     module.exit_json(place=p["place"], **result)

@@ -240,7 +240,7 @@ def main() -> None:
     options = Options(p["domains"], p["since"], p["accept"], p["everybody"], p["roundcube"], p["app_passwords"])
     try:
         accounts = check_names(p["accounts"], [], "inventory")
-        result = take(runner(module), accounts, options, module.check_mode)
+        result = take(runner(), accounts, options, module.check_mode)
     except (HostError, OSError) as exc:
         module.fail_json(msg=str(exc))
     module.exit_json(changed=False, **result)

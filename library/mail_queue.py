@@ -199,7 +199,7 @@ def main() -> None:
                 except OSError as exc:  # no reason to let mail go out
                     module.warn(f"evidence whose time is over could not be removed from {p['evidence_directory']}: {exc.strerror}")
             result: dict[str, t.Any] = apply(
-                runner(module), selection, p["state"], p["incident"], check_mode, (), evidence, p["max_disk_percent"]
+                runner(), selection, p["state"], p["incident"], check_mode, (), evidence, p["max_disk_percent"]
             )
     except (HostError, OSError) as exc:
         module.fail_json(msg=str(exc))
