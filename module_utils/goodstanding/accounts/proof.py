@@ -83,6 +83,7 @@ def canary(run: Run, incident: str) -> Canary:
         return _unknown("no smtpd of this host offers AUTH over Dovecot (smtpd_sasl_type)")
     secret = secrets.token_urlsafe(24)
     try:
+        _set(run, False, incident)  # a proof that was killed may have left it locked
         write_file(File(dovecot_conf.CANARY_FILE, _entry(secret), 0o640, "dovecot"))
         return _walk(run, ports, secret, incident)
     finally:

@@ -237,3 +237,11 @@ def test_a_number_without_a_user_is_not_called_contained(host, monkeypatch):
     monkeypatch.setattr(proof, "drift", lambda run: [])
     lock.stop(host.run, ["uid:4294967"], "i1", False)
     assert "uid:4294967 is no user of this host" in proof.faults(host.run, ["uid:4294967"])[0]
+
+
+def test_a_canary_that_a_killed_proof_left_locked_is_let_in(host, monkeypatch):
+    monkeypatch.setattr(dovecot_conf, "CANARY_FILE", str(host.folder / "canary"))
+    monkeypatch.setattr(proof.loopback, "ports", lambda run: [proof.loopback.Port(587, False, True)])
+    monkeypatch.setattr(proof, "_walk", lambda *_: {"locked": host.locks(dovecot_conf.CANARY)})
+    proof._set(host.run, True, "i1")
+    assert proof.canary(host.run, "i2") == {"locked": []}
