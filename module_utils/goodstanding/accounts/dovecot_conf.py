@@ -4,6 +4,7 @@
 """The deny passdb, first in Dovecot's chain, in the languages of 2.3 and 2.4. Standard library only, Python >= 3.9.
 
 Source: doc.dovecot.org, "passdb" (deny) and "2.3 to 2.4 upgrade". A deny file that is missing lets everybody in: it always exists.
+Logins are folded to lower case, as the maps are: where auth_username_format keeps the case, a database may still find Mallory's row.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _DENY_23 = f"""\
 passdb {{
   driver = passwd-file
   deny = yes
-  args = username_format=%u {DENY_FILE}
+  args = username_format=%Lu {DENY_FILE}
 }}
 # The login that proves the lock; the file is empty but for the seconds of a proof.
 passdb {{
@@ -36,7 +37,7 @@ _DENY_24 = f"""\
 passdb goodstanding_deny {{
   driver = passwd-file
   deny = yes
-  auth_username_format = %{{user}}
+  auth_username_format = %{{user | lower}}
   passwd_file_path = {DENY_FILE}
 }}
 # The login that proves the lock; the file is empty but for the seconds of a proof.

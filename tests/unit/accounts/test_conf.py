@@ -94,8 +94,10 @@ def test_dovecot_conf(version, before, after):
 
 
 def test_dovecot_speaks_two_languages():
-    assert "auth_username_format = %{user}" in dovecot_conf.deny_conf("2.4.1")
-    assert "args = username_format=%u " in dovecot_conf.deny_conf("2.3.19")
+    assert "auth_username_format = %{user | lower}\n  passwd_file_path = /etc/dovecot/goodstanding_denied" in dovecot_conf.deny_conf(
+        "2.4.1"
+    )
+    assert "args = username_format=%Lu /etc/dovecot/goodstanding_denied" in dovecot_conf.deny_conf("2.3.19")
     with pytest.raises(ValueError, match="which is no version"):
         dovecot_conf.deny_conf("dovecot: not found")
 
