@@ -170,6 +170,8 @@ def apply(run: Run, present: bool, check_mode: bool) -> dict[str, t.Any]:
         for source in MAPS if present else ():
             make_map(run, source)
         validate(run, files, present)
+        if state:
+            write_file(File(f"{STATE}/{STATE_FILE}", None))  # until the reload: the run after one that is killed here reloads
         for file, _ in changed:
             write_file(file)
         _reload(run, version)
@@ -181,6 +183,8 @@ def apply(run: Run, present: bool, check_mode: bool) -> dict[str, t.Any]:
         for file, text in reversed(changed):
             write_file(file._replace(text=text))
         _reload(run, version)
+        if state:
+            save_state(STATE_FILE, state)
         raise HostError(f"{exc}; the old files are back") from exc
     reloaded = time.time()
     if present:
