@@ -61,7 +61,16 @@ def test_a_run_that_failed_leaves_the_files_and_what_was_known_of_them(host, mon
     said = iter([{587: 250}, *[{587: 451}] * 9])
     monkeypatch.setattr(plumbing.loopback, "answers", lambda run: next(said))
     monkeypatch.setattr(plumbing.time, "sleep", lambda seconds: None)
-    with pytest.raises(HostError, match="otherwise than before.*the old files are back"):
+    with pytest.raises(HostError, match=r"otherwise than before.*the old files are back"):
         plumbing.apply(None, True, False)
     assert (main.read_text(), reloads) == ("a panel's", ["new", "new", "a panel's"])
     assert files.load_state(plumbing.STATE_FILE) == {"reloaded": first}
+
+
+@pytest.mark.parametrize("once", [{}, {587: 451}])
+def test_one_bad_answer_in_a_flood_takes_nothing_back(host, monkeypatch, once):
+    said = iter([{587: 250}, once, {587: 250}])
+    monkeypatch.setattr(plumbing.loopback, "answers", lambda run: next(said))
+    monkeypatch.setattr(plumbing.time, "sleep", lambda seconds: None)
+    assert plumbing.apply(None, True, False)["changed"] is True
+    assert host[0].read_text() == "new"
