@@ -164,7 +164,7 @@ def apply(run: Run, present: bool, check_mode: bool) -> dict[str, t.Any]:
     }
     if check_mode or not result["changed"]:
         return {**result, "reloaded": state.get("reloaded")}
-    before = loopback.answers(run)
+    before, validated = loopback.answers(run), False
     try:
         for file in files if present else []:
             if file.path in _DATA:
@@ -172,6 +172,7 @@ def apply(run: Run, present: bool, check_mode: bool) -> dict[str, t.Any]:
         for source in MAPS if present else ():
             make_map(run, source)
         validate(run, files, present)
+        validated = True
         if state:
             write_file(File(f"{STATE}/{STATE_FILE}", None))  # until the reload: the run after one that is killed here reloads
         for file, _ in changed:
@@ -188,7 +189,8 @@ def apply(run: Run, present: bool, check_mode: bool) -> dict[str, t.Any]:
     except (HostError, OSError) as exc:
         for file, text in reversed(changed):
             write_file(file._replace(text=text))
-        _reload(run, version)
+        if validated:
+            _reload(run, version)
         if state:
             save_state(STATE_FILE, state)
         raise HostError(f"{exc}; the old files are back") from exc

@@ -74,3 +74,10 @@ def test_one_bad_answer_in_a_flood_takes_nothing_back(host, monkeypatch, once):
     monkeypatch.setattr(plumbing.time, "sleep", lambda seconds: None)
     assert plumbing.apply(None, True, False)["changed"] is True
     assert host[0].read_text() == "new"
+
+
+def test_what_was_not_validated_reloads_nothing(host, monkeypatch):
+    monkeypatch.setattr(plumbing, "validate", lambda *_: (_ for _ in ()).throw(HostError("Postfix would not take it")))
+    with pytest.raises(HostError, match="would not take it"):
+        plumbing.apply(None, True, False)
+    assert (host[0].read_text(), host[1]) == ("old", [])
