@@ -8,6 +8,7 @@ An smtpd is never killed: master(8) would then let nobody in for a minute. Stand
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import time
 import typing as t
@@ -33,7 +34,7 @@ def end(run: Run, accounts: list[str], addresses: list[str], new: bool) -> Ended
     """Make every login ask again, and end what is open. addresses: of the attacker's clients; new: an account was not locked before."""
     faults = forget_logins(run, accounts, new)
     imap, imap_left, unknown = _kick(run, accounts)
-    smtp, smtp_left = _close_old_sockets(run)
+    smtp, smtp_left = close_old_sockets(run)
     closed = _close_sockets_of(run, addresses)
     if smtp_left:
         faults.append(
@@ -90,11 +91,23 @@ def _kick(run: Run, accounts: list[str]) -> tuple[int, int, list[str]]:
     return closed, remaining, unknown
 
 
-def _close_old_sockets(run: Run) -> tuple[int, int]:
+def cut(run: Run) -> None:
+    """Close what is older than the plumbing as soon as the maps stand: on first contact the flood goes on in these sessions alone. What
+    is left is tried again at the end, and told there."""
+    with contextlib.suppress(HostError, OSError):
+        closed, _ = close_old_sockets(run)
+        state = load_state(plumbing.STATE_FILE)
+        if closed:
+            save_state(plumbing.STATE_FILE, {**state, "cut": closed + state.get("cut", 0)})
+
+
+def close_old_sockets(run: Run) -> tuple[int, int]:
     """Close the sockets of every smtpd that was started before the plumbing was in force; return how many were and how many remain."""
     state = load_state(plumbing.STATE_FILE)
-    if state.get("drained"):
-        return 0, 0  # every session since then began with the plumbing in force
+    if state.get("drained"):  # every session since then began with the plumbing in force
+        if "cut" in state:
+            save_state(plumbing.STATE_FILE, {key: value for key, value in state.items() if key != "cut"})
+        return state.get("cut", 0), 0
     reloaded = state.get("reloaded")
     if reloaded is None:
         raise HostError("the lock's plumbing is not in place on this host: run the role account_lock with task install first")

@@ -61,6 +61,8 @@ def stop(run: Run, accounts: list[str], incident: str, check_mode: bool, must_ex
             changed = changed or stale or bool(outcome.changed)
         except (HostError, OSError) as exc:
             failed.append(f"{place.name}: {exc}")
+    if not check_mode:
+        ending.cut(run)
     if failed:
         raise HostError("; ".join(failed))
     return {"changed": changed, "diff": diff(changes)}

@@ -143,6 +143,21 @@ def test_sessions_that_dovecot_does_not_tell_of_are_not_called_ended(monkeypatch
 
     monkeypatch.setattr(ending.plumbing, "dovecot_version", lambda run: "2.4.1")
     monkeypatch.setattr(ending.time, "sleep", lambda seconds: None)
-    monkeypatch.setattr(ending, "_close_old_sockets", lambda run: (0, 0))
+    monkeypatch.setattr(ending, "close_old_sockets", lambda run: (0, 0))
     assert "whether a@x has IMAP or POP3 sessions is not known" in ending.end(run, ["a@x"], [], False).faults[0]
     assert ["doveadm", "kick"] in said
+
+
+def test_sessions_from_before_the_plumbing_are_cut_by_the_stop_and_counted_by_the_end(monkeypatch, tmp_path):
+    state, host = {"reloaded": time.time() + 60}, Host()
+    gone = iter([OPEN, "", ""])
+    monkeypatch.setattr(ending, "load_state", lambda name: dict(state))
+    monkeypatch.setattr(ending, "save_state", lambda name, value: (state.clear(), state.update(value)))
+
+    def run(words, data=None):
+        return (0, next(gone), "") if words[0] == "ss" and "-K" not in words else host.run(words)
+
+    ending.cut(run)
+    assert (len(host.closed), state["drained"], state["cut"]) == (3, True, 3)
+    assert ending.close_old_sockets(run) == (3, 0)
+    assert ending.close_old_sockets(run) == (0, 0)
