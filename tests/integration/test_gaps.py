@@ -19,8 +19,6 @@ STATE = "/var/lib/goodstanding/maillog.db"
 @pytest.fixture(scope="module", autouse=True)
 def fresh():
     lab("reset")
-    yield
-    lab("reset")
 
 
 def assess(*options: str):

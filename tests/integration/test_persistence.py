@@ -63,8 +63,6 @@ def fresh():
     for host in HOSTS:
         shell(host, SIEVE)
         shell(host, f"doveadm sieve put -u {OWNER} -a own", data='require ["fileinto"];\nif header "x-list" "a" { fileinto "Lists"; }\n')
-    yield
-    lab("reset")
 
 
 def test_an_inventory_of_peace_time_covers_everybody_and_returns_nothing():

@@ -112,8 +112,6 @@ def plumbed():
         on(host, "bash", "-ec", "sqlite3 /etc/dovecot/lab.sqlite; chown dovecot: /etc/dovecot/lab.sqlite", data=SQL)
         on(host, "bash", "-ec", dovecot + CYRUS + OTHER_MAPS + "postconf -e service_throttle_time=2s; postfix reload; doveadm reload")
     playbook("install.yml")
-    yield
-    lab("reset")
 
 
 @pytest.fixture(scope="module")
