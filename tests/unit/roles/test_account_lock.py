@@ -29,25 +29,26 @@ DONE = {"changed": False, "contained": True, "faults": [], "locked_at": {}, "ses
 def play(tmp_path):
     """Return what runs tasks of the role with these answers of its modules: (calls of modules, variables of the host after it)."""
 
-    def run(tasks, answers, **variables):
+    def run(tasks, answers, connection="local", **variables):
         library, log = tmp_path / "library", tmp_path / "log"
         library.mkdir()
         for name, answer in answers.items():
             (library / f"{name}.py").write_text(MODULE.format(log=str(log), name=name, answer=answer))
         keep = {"ansible.builtin.copy": {"content": "{{ account_lock_result }}", "dest": str(tmp_path / "result"), "mode": "0600"}}
+        keep |= {"delegate_to": "localhost", "vars": {"ansible_connection": "local"}}
         roles = [{"ansible.builtin.include_role": {"name": "account_lock", "tasks_from": name}} for name in tasks]
-        book = [{"hosts": "mx", "gather_facts": False, "vars": variables, "tasks": [*roles, keep]}]
+        book = [{"hosts": "mx", "gather_facts": False, "ignore_unreachable": True, "vars": variables, "tasks": [*roles, keep]}]
         (tmp_path / "play.yml").write_text(json.dumps(book))
         environment = {
             **os.environ,
             "ANSIBLE_LIBRARY": str(library),
             "ANSIBLE_ROLES_PATH": str(ROOT / "roles"),
         }
-        command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "mx,", "-c", "local", str(tmp_path / "play.yml")]
+        command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "mx,", "-c", connection, str(tmp_path / "play.yml")]
         command += ["-e", json.dumps({"ansible_python_interpreter": sys.executable})]
         done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
         assert done.returncode == 0, done.stdout + done.stderr
-        return log.read_text().splitlines(), json.loads((tmp_path / "result").read_text())
+        return log.read_text().splitlines() if log.exists() else [], json.loads((tmp_path / "result").read_text())
 
     return run
 
@@ -65,3 +66,12 @@ def test_accounts_are_stopped_also_where_the_plumbing_cannot_be_repaired(play):
     assert calls == ["mail_lock_plumbing present", "mail_account_lock stop", "mail_account_lock finish", "mail_queue held"]
     assert result["contained"] is False
     assert result["faults"] == ["the trial failed", "no map is first in 2525/inet"]
+
+
+def test_a_host_that_is_down_is_told_by_what_the_connection_said(play):
+    options = {"ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_ssh_common_args": "-F none -o BatchMode=yes"}
+    modules = dict.fromkeys(("mail_lock_plumbing", "mail_account_lock", "mail_queue", "mail_lock_info"), "")
+    calls, result = play(["lock", "end"], modules, connection="ssh", account_lock_accounts=["a@x"], **options)
+    assert (calls, result["failed"]) == ([], True)
+    assert "Failed to connect to the host via ssh" in result["msg"]
+    assert "attribute" not in result["msg"]
