@@ -17,9 +17,16 @@ LOCKS = "locks.json"
 REINSTATED = "reinstated.json"
 _ACCOUNT = re.compile(r"[^\s:#*?\\\x00-\x1f\x7f][^\s:*?\\\x00-\x1f\x7f]{0,319}\Z")  # doveadm reads * and ? as a mask
 _USER = re.compile(r"uid:(?:\d{1,10}|[A-Za-z0-9_][\w.-]{0,31}\$?)\Z", re.ASCII)
+#: What a host needs; locked by nobody.
+_NEEDED = ("root", dovecot_conf.CANARY)
 _INCIDENT = re.compile(r"[\w.:+-]{1,80}\Z")
 #: So many addresses of an attacker's clients are kept with a lock.
 MAX_ADDRESSES = 200
+
+
+def login_can_stand(login: str) -> bool:
+    """Return whether a login can be locked by its name. One that cannot must not keep others from being locked."""
+    return bool(_ACCOUNT.match(login)) and login not in _NEEDED
 
 
 def check_names(accounts: list[str], never: list[str], incident: str) -> list[str]:
@@ -35,7 +42,7 @@ def check_names(accounts: list[str], never: list[str], incident: str) -> list[st
                 f"{account!r} is no account name: expected a login without spaces, colons or control characters, such as user@example.com, "
                 "or uid: and a local user"
             )
-        if name in ("root", dovecot_conf.CANARY) or places.local_name(name) == "root":
+        if name in _NEEDED or places.local_name(name) == "root":
             raise HostError(f"{name} is never locked: this host needs it")
         if name in protected:
             raise HostError(f"{name} is in account_lock_never: it is not locked by this run")

@@ -140,7 +140,7 @@ def to_hold(document: Document, never: list[str]) -> list[str]:
     """Return the logins whose mail is to be held until somebody looked: suspects, and the compromised as long as they are not locked."""
     protected = {name.strip().lower() for name in never}
     names = [row["account"] for row in document["accounts"] if row["verdict"] in ("suspect", "compromised")]
-    return [name for name in names if kind_of(name) == "login" and name not in protected]
+    return [name for name in names if kind_of(name) == "login" and locks.can_be_locked(name) and name not in protected]
 
 
 def hold(document: Document, results: dict[str, t.Any], now: float) -> Document:
@@ -385,7 +385,7 @@ def _account_points(
                 "info", "administrator", f"{entry['held_messages']} messages of {name} are on hold on {entry['host']}", entry["host"], step
             )
     if row["verdict"] == "compromised" and not locks.can_be_locked(name):
-        point("critical", "administrator", row["sentence"], name.rpartition("@")[2], _stop(name))
+        point("critical", "administrator", row["sentence"], None if kind_of(name) == "login" else name.rpartition("@")[2], _stop(name))
     elif row["verdict"] == "compromised" and name in never:
         point("critical", "administrator", f"{name} was broken into and is in account_lock_never", None, "Decide yourself, now.")
     elif row["verdict"] == "compromised" and name in beyond:
@@ -403,7 +403,9 @@ def _account_points(
 
 
 def _stop(name: str) -> str:
-    """Return how to stop what is no login, and so cannot be locked."""
+    """Return how to stop what cannot be locked: what is no login, or a login by whose name no map can refuse."""
+    if kind_of(name) == "login":
+        return "No lock takes this name: change its password where it is kept, then restart Dovecot and Postfix, which ends its sessions."
     who = name.rpartition("@")[0]
     if who == "relay:internet":
         return "Correct smtpd_relay_restrictions and mynetworks (postconf -n), then postfix reload; hold what waits: postsuper -h."

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import typing as t
 
+from ..accounts.lock import login_can_stand
 from ..triage.fleet import kind_of
 from . import ended
 from .times import epoch, iso
@@ -21,8 +22,10 @@ Point = t.Callable[[str, str, str, "str | None", str], None]
 
 
 def can_be_locked(account: str) -> bool:
-    """Return whether it is an account that a lock stops: a login, or a local user but root."""
-    return kind_of(account) == "login" or (kind_of(account) == "uid" and account.partition("@")[0] not in ("uid:0", "uid:root"))
+    """Return whether it is an account that a lock stops: a login whose name a map can hold, or a local user but root."""
+    return (kind_of(account) == "login" and login_can_stand(account)) or (
+        kind_of(account) == "uid" and account.partition("@")[0] not in ("uid:0", "uid:root")
+    )
 
 
 def name_on(account: str, host: str) -> str | None:

@@ -479,6 +479,15 @@ def test_what_nobody_logged_in_for_is_never_locked_and_told_how_to_be_stopped():
     assert [word in step for word, step in zip(words, steps)] == [True] * 3
 
 
+@pytest.mark.parametrize("name", ["corp\\alice", "al ice", "root", "goodstanding-canary"])
+def test_a_name_that_cannot_be_locked_keeps_no_other_from_being_locked(name):
+    document = assessed([{**ACCOUNT, "account": name}, ACCOUNT])
+    assert stages.to_lock(document, [], 5) == ([USER], [])
+    assert stages.to_hold(document, []) == [USER]
+    (point, _) = [point for point in finished(document)["open_points"] if point["severity"] == "critical"]
+    assert (point["host"], point["next_step"][:23]) == (None, "No lock takes this name")
+
+
 def test_a_local_user_is_locked_on_its_own_host_alone():
     script = "uid:33@mx1"
     document = assessed([{**ACCOUNT, "account": script}, ACCOUNT])
