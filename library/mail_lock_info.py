@@ -62,7 +62,8 @@ canary:
   returned: success
 sessions:
   description: >-
-    Per locked account the number of its sessions in Dovecot (C(dovecot)) and of connections of its attacker's clients (C(sockets)).
+    Per locked account the number of its sessions in Dovecot (C(dovecot)) and of connections of its attacker's clients that are older than
+    the lock (C(sockets)).
   type: dict
   returned: success
 journal:

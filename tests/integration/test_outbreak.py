@@ -210,7 +210,7 @@ def test_a_host_that_cannot_be_reached_is_not_contained():
             "no mail log at /var/log/nothing.log: name the right file in abuse_triage_log_paths",
         ),
         (["-e", '{"sending_addresses": ["10.1.2.3"]}'], 2, "10.1.2.3 is not a public address: name the address that receivers see"),
-        (["-e", "containment_mode=observe"], 2, "broken into and is not locked (observe)"),
+        (["-e", "containment_mode=observe"], 2, "mallory@alpha.test is locked since"),
         (["-e", "ansible_become=false"], 1, "the connecting user needs become, or membership of the group"),
     ],
 )

@@ -19,15 +19,19 @@ from . import plumbing, sessions
 #: How long closing sockets is tried, in seconds: an idle smtpd may take one more connection before it ends.
 PATIENCE = 8
 #: IMAP, POP3 and ManageSieve, with and without TLS (IANA service names).
+#: So many connections of an attacker are remembered with a lock.
+MAX_LEFT = 200
 MAILBOX_PORTS = frozenset((110, 143, 993, 995, 4190))
 
 
 class Ended(t.NamedTuple):
-    """closed and remaining: numbers of sessions; faults: what could not be ended, and what to do."""
+    """closed and remaining: numbers of sessions; faults: what could not be ended, and what to do; left: connections of the attacker's clients
+    that are older than the lock and could not be closed, as in left_of()."""
 
     closed: int
     remaining: int
     faults: list[str]
+    left: list[list[str]]
 
 
 def end(run: Run, accounts: list[str], addresses: list[str], new: bool) -> Ended:
@@ -35,7 +39,8 @@ def end(run: Run, accounts: list[str], addresses: list[str], new: bool) -> Ended
     faults = forget_logins(run, accounts, new)
     imap, imap_left, unknown = _kick(run, accounts)
     smtp, smtp_left = close_old_sockets(run)
-    closed = _close_sockets_of(run, addresses)
+    found = _close_sockets_of(run, addresses if new else [])
+    left = left_of(run, found) if found else []
     if smtp_left:
         faults.append(
             f"{smtp_left} SMTP sessions from before the lock are still open: set account_lock_restart_postfix to true, or restart Postfix"
@@ -46,7 +51,7 @@ def end(run: Run, accounts: list[str], addresses: list[str], new: bool) -> Ended
         faults.append(
             f"whether {', '.join(unknown)} has IMAP or POP3 sessions is not known: doveadm who does not answer, see Dovecot's log"
         )
-    return Ended(imap + smtp + closed, imap_left + smtp_left, faults)
+    return Ended(imap + smtp + len(found), imap_left + smtp_left, faults, left)
 
 
 def forget_logins(run: Run, accounts: list[str], restart: bool = True) -> list[str]:
@@ -129,12 +134,21 @@ def close_old_sockets(run: Run) -> tuple[int, int]:
         time.sleep(0.2)
 
 
-def _close_sockets_of(run: Run, addresses: list[str]) -> int:
-    """Close the mail connections of these clients once. They are refused by now in any case: this gives their processes to others."""
+def _close_sockets_of(run: Run, addresses: list[str]) -> list[list[str]]:
+    """Close the mail connections of these clients once and return them. They are refused by now in any case: this gives their processes to
+    others."""
     found = sockets_of(run, addresses)
     for one in found:
         _close(run, one)
-    return len(found)
+    return [[one.local, one.peer] for one in found][:MAX_LEFT]
+
+
+def left_of(run: Run, known: list[list[str]]) -> list[list[str]]:
+    """Return which of these connections (both ends each, as ss(8) writes them) are still there. A client that comes back has new ones."""
+    if not known:
+        return []
+    there = {(one.local, one.peer) for one in _established(run, _smtpd_ports(run) | MAILBOX_PORTS)}
+    return [[local, peer] for local, peer in known if (local, peer) in there]
 
 
 def sockets_of(run: Run, addresses: list[str]) -> list[sessions.Socket]:

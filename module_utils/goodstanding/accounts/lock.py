@@ -20,8 +20,6 @@ _USER = re.compile(r"uid:(?:\d{1,10}|[A-Za-z0-9_][\w.-]{0,31}\$?)\Z", re.ASCII)
 #: What a host needs; locked by nobody.
 _NEEDED = ("root", dovecot_conf.CANARY)
 _INCIDENT = re.compile(r"[\w.:+-]{1,80}\Z")
-#: So many addresses of an attacker's clients are kept with a lock.
-MAX_ADDRESSES = 200
 
 
 def login_can_stand(login: str) -> bool:
@@ -85,7 +83,7 @@ def finish(run: Run, accounts: list[str], incident: str, check_mode: bool, addre
     faults = ended.faults + proof.faults(run, accounts)
     done = bool(new) and not faults
     if done:
-        entry = {"incident": incident, "locked_at": time.time(), "addresses": sorted(addresses or [])[:MAX_ADDRESSES]}
+        entry = {"incident": incident, "locked_at": time.time(), "open": ended.left}
         locks = {**locks, **dict.fromkeys(new, entry)}
         save_state(LOCKS, locks)
     if ended.closed or done:

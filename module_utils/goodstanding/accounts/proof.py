@@ -206,20 +206,20 @@ def info(run: Run, with_canary: bool, incident: str, journal_after: str | None) 
     from .lock import LOCKS
 
     locks = load_state(LOCKS)
-    try:
-        book = journal.read()
-        kept = {"lines": book.lines, "damaged": book.damaged[:20], "last": book.last, "new": journal.lines_after(journal_after)}
-    except HostError as exc:
-        kept = {"lines": 0, "damaged": [], "last": "", "new": [], "fault": str(exc)}
     stands = state(run)
     proved = canary(run, incident) if with_canary and stands["state"] == "present" else None
     dovecot = ending.dovecot_runs(run)
     open_now = {
         account: {
             "dovecot": ending.connections(run, account) if dovecot else 0,
-            "sockets": len(ending.sockets_of(run, lock.get("addresses") or [])),
+            "sockets": len(ending.left_of(run, lock.get("open") or [])),
         }
         for account, lock in locks.items()
     }
+    try:
+        book = journal.read()
+        kept = {"lines": book.lines, "damaged": book.damaged[:20], "last": book.last, "new": journal.lines_after(journal_after)}
+    except HostError as exc:
+        kept = {"lines": 0, "damaged": [], "last": "", "new": [], "fault": str(exc)}
     told = {account: {"incident": lock["incident"], "locked_at": lock["locked_at"]} for account, lock in locks.items()}
     return {"plumbing": stands, "locks": told, "canary": proved, "sessions": open_now, "journal": kept}

@@ -216,7 +216,7 @@ def test_a_hold_stands_again_after_the_lock(host):
 
 def test_finish_is_not_proven_with_a_fault_and_notes_the_time_once(host, monkeypatch):
     said = ["the lock's map is not first in submission/inet smtpd_recipient_restrictions"]
-    monkeypatch.setattr(ending, "end", lambda *_: ending.Ended(2, 0, []))
+    monkeypatch.setattr(ending, "end", lambda *_: ending.Ended(2, 0, [], [["198.51.100.11:587", "203.0.113.9:4000"]]))
     monkeypatch.setattr(proof, "faults", lambda *_: said)
     assert lock.finish(host.run, [A], "i1", False)["contained"] is False
     assert files.load_state(lock.LOCKS) == {}
@@ -224,7 +224,7 @@ def test_finish_is_not_proven_with_a_fault_and_notes_the_time_once(host, monkeyp
     first = lock.finish(host.run, [A], "i1", False, ["203.0.113.9"])
     assert (first["contained"], first["sessions_closed"]) == (True, 2)
     assert lock.finish(host.run, [A], "i2", False)["locked_at"] == first["locked_at"]
-    assert files.load_state(lock.LOCKS)[A]["addresses"] == ["203.0.113.9"]
+    assert files.load_state(lock.LOCKS)[A]["open"] == [["198.51.100.11:587", "203.0.113.9:4000"]]
 
 
 def test_the_copy_of_a_killed_run_is_taken_away(host):

@@ -110,7 +110,10 @@ OPEN = """\
 def test_only_mail_connections_of_the_attackers_clients_are_closed():
     host = Host()
     assert len(ending.sockets_of(host.run, ["203.0.113.5", "127.0.0.1", "198.51.100.11", "no address"])) == 2
-    assert ending._close_sockets_of(host.run, ["203.0.113.5"]) == 2
+    closed = ending._close_sockets_of(host.run, ["203.0.113.5"])
+    assert len(closed) == 2
+    assert ending.left_of(host.run, closed) == closed
+    assert ending.left_of(lambda words: (0, "" if words[0] == "ss" else host.run(words)[1], ""), closed) == []
     assert host.closed == [
         ["src", "198.51.100.11:587", "and", "dst", "203.0.113.5:40000"],
         ["src", "[::ffff:198.51.100.11]:993", "and", "dst", "[::ffff:203.0.113.5]:40001"],
