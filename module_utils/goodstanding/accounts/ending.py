@@ -25,8 +25,8 @@ MAILBOX_PORTS = frozenset((110, 143, 993, 995, 4190))
 
 
 class Ended(t.NamedTuple):
-    """closed and remaining: numbers of sessions; faults: what could not be ended, and what to do; left: connections of the attacker's clients
-    that are older than the lock and could not be closed, as in left_of()."""
+    """closed and remaining: numbers of sessions; faults: what could not be ended, and what to do; left: connections of the attacker's
+    clients that are older than the lock and could not be closed, as in left_of()."""
 
     closed: int
     remaining: int
