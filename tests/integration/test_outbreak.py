@@ -236,8 +236,9 @@ REASONS = ("-e", json.dumps({"app_passwords": "it has none, says its owner", "pe
 SET_PASSWORD = """
 import re, sys
 path, account, secret = "/etc/dovecot/users", sys.argv[1], sys.stdin.read().strip()
+stored = account + ":" + chr(123) + "PLAIN" + chr(125) + secret + ":"  # two braces in a row would be a template
 text = open(path).read()
-open(path, "w").write(re.sub(rf"(?m)^{re.escape(account)}:[^:]*:", f"{account}:{{PLAIN}}{secret}:", text))
+open(path, "w").write(re.sub("(?m)^" + re.escape(account) + ":[^:]*:", lambda _: stored, text))
 """
 
 
