@@ -24,6 +24,8 @@ print(json.dumps({answer!r}))
 """
 DONE = {"changed": False, "contained": True, "faults": [], "locked_at": {}, "sessions_closed": 0, "sessions_remaining": 0}
 
+DOWN = {"ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_ssh_common_args": "-F none -o BatchMode=yes"}
+
 
 @pytest.fixture
 def play(tmp_path):
@@ -69,9 +71,19 @@ def test_accounts_are_stopped_also_where_the_plumbing_cannot_be_repaired(play):
 
 
 def test_a_host_that_is_down_is_told_by_what_the_connection_said(play):
-    options = {"ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_ssh_common_args": "-F none -o BatchMode=yes"}
     modules = dict.fromkeys(("mail_lock_plumbing", "mail_account_lock", "mail_queue", "mail_lock_info"), "")
-    calls, result = play(["lock", "end"], modules, connection="ssh", account_lock_accounts=["a@x"], **options)
+    calls, result = play(["lock", "end"], modules, connection="ssh", account_lock_accounts=["a@x"], **DOWN)
     assert (calls, result["failed"]) == ([], True)
     assert "Failed to connect to the host via ssh" in result["msg"]
     assert "attribute" not in result["msg"]
+
+
+def test_an_account_whose_new_password_did_not_reach_the_host_stays_locked_there(play, tmp_path):
+    (tmp_path / "new").write_text("secret")
+    given = {
+        "account_lock_accounts": ["a@x"],
+        "account_lock_password_command": ["true"],
+        "account_lock_password_file": str(tmp_path / "new"),
+    }
+    result = play(["password"], {}, connection="ssh", **given, **DOWN)[1]
+    assert (result["failed"], "could not be reached" in result["msg"]) == (True, True)
