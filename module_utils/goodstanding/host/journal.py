@@ -61,7 +61,9 @@ def write(**entry: t.Any) -> dict[str, t.Any]:
         row["chain"] = _chain(_previous(tail), row)
         torn = b"" if not tail or tail.endswith(b"\n") else b"\n"  # a crash in the middle of a line: that line stays, and is seen
         line = torn + json.dumps(row, sort_keys=True).encode() + b"\n"
+        end = file.seek(0, os.SEEK_END)
         if file.write(line) != len(line):  # a full disk takes a part without an error; nothing may be changed on the word of half a line
+            file.truncate(end)  # it would look like tampering, and every later unlock would ask for force
             raise OSError(errno.ENOSPC, "only a part of a line could be written")
         os.fsync(file.fileno())
         if not tail:

@@ -350,8 +350,9 @@ def test_half_a_line_on_a_full_disk_is_no_line(state):
     done = subprocess.run([sys.executable, "-c", FULL, str(tests), str(state)], capture_output=True, text=True, check=True)
     assert "taken" not in done.stdout
     assert "only a part of a line could be written" in done.stdout
-    assert (state / journal.FILE).stat().st_size == 200
+    assert (state / journal.FILE).read_text().count("\n") == 1
+    assert (state / journal.FILE).stat().st_size < 200
     journal.write(step="map", account="d", before={}, result="begun")
     book = journal.read()
     assert list(book.opened) == [("a", "map"), ("d", "map")]
-    assert book.damaged == [2]
+    assert book.damaged == [], "a full disk is no tampering: an unlock does not ask for force"
