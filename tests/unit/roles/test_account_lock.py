@@ -40,7 +40,13 @@ def play(tmp_path):
         library.mkdir()
         for name, answer in answers.items():
             (library / f"{name}.py").write_text(MODULE.format(log=str(log), name=name, answer=answer))
-        keep = {"ansible.builtin.copy": {"content": "{{ account_lock_result }}", "dest": str(tmp_path / "result"), "mode": "0600"}}
+        keep = {
+            "ansible.builtin.copy": {
+                "content": "{{ account_lock_result | default(account_lock_backends_result) }}",
+                "dest": str(tmp_path / "result"),
+                "mode": "0600",
+            }
+        }
         keep |= {"delegate_to": "localhost", "vars": {"ansible_connection": "local"}}
         roles = [{"ansible.builtin.include_role": {"name": "account_lock", "tasks_from": name}} for name in tasks]
         book = [{"hosts": "mx", "gather_facts": False, "ignore_unreachable": True, "vars": variables, "tasks": [*roles, keep]}]
@@ -91,3 +97,11 @@ def test_an_account_whose_new_password_did_not_reach_the_host_stays_locked_there
     }
     result = play(["password"], {}, connection="ssh", **given, **DOWN)[1]
     assert (result["failed"], "could not be reached" in result["msg"]) == (True, True)
+
+
+def test_a_backend_whose_host_is_down_is_told_by_what_the_connection_said(play):
+    backend = {"name": "accounts", "type": "sqlite", "database": "/nowhere"}
+    given = {"account_lock_accounts": ["a@x"], "account_lock_backends_here": [backend]}
+    result = play(["backend"], {"mail_account_backend": ""}, connection="ssh", **given, **DOWN)[1]
+    assert result["failed"] is True
+    assert result["msg"].startswith("mx: Task failed: Failed to connect to the host via ssh")
