@@ -114,7 +114,9 @@ def _prepare(run: Run, folder: str, main: str, master: str, maps: dict[str, str]
             port = _free_port()
             services[f"{service}/{kind}"] = (port, logins.get(f"{service}/{kind}", logins[""]))
             lines.append(
-                _line([f"127.0.0.1:{port}", "inet", *fields[2:]], line) + "".join(f" -o {name}={value}" for name, value in _SMTPD.items())
+                # Not private, as what postscreen hands on is (smtpd pass): master(8) starts no such inet service.
+                _line([f"127.0.0.1:{port}", "inet", "n", *fields[3:]], line)
+                + "".join(f" -o {name}={value}" for name, value in _SMTPD.items())
             )
         elif kind != "inet" and program not in ("pickup", "postscreen"):
             lines.append(_line([*fields[:7], "discard"], "") if program in _AGENTS else _line(fields, line))

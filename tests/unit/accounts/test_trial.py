@@ -78,6 +78,15 @@ def test_no_mail_of_a_trial_leaves_by_a_filter(tmp_path, monkeypatch):
     assert made["policy"] == ["spawn", "user=nobody", "argv=/usr/bin/policy"]
 
 
+def test_the_smtpd_behind_postscreen_is_tried_on_a_port_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(trial, "_folders", lambda *_: None)
+    said = {"-M": "smtp inet n - y - 1 postscreen\nsmtpd pass - - y - - smtpd\n", "-P": "", "-h": "yes"}
+    services = trial._prepare(lambda words: (0, next(said[word] for word in words if word in said), ""), str(tmp_path), "", "", {})
+    (line,) = (tmp_path / "master.cf").read_text().splitlines()
+    assert list(services) == ["smtpd/pass"]
+    assert line.split()[1:8] == ["inet", "n", "-", "n", "-", "-", "smtpd"], "an inet service cannot be private"
+
+
 SERVICES = """\
 25 inet n - y - - smtpd
 smtp unix - - y - - smtp
