@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import typing as t
 
 import sqlalchemy as sa
@@ -48,7 +49,11 @@ def _row(line: t.Any) -> dict[str, t.Any] | None:
     if not isinstance(line, dict) or not isinstance(line.get("chain"), str) or not isinstance(line.get("time"), (int, float)):
         return None
     text = json.dumps(line, sort_keys=True)
-    return {"chain": line["chain"][:32], "time": float(line["time"]), "line": text} if len(text) <= MAX_LINE else None
+    if (
+        not re.match(r"[0-9a-f]{32}\Z", line["chain"]) or not 0 <= line["time"] < 1e12
+    ):  # no integer too large for a float, no half of a letter
+        return None
+    return {"chain": line["chain"], "time": float(line["time"]), "line": text} if len(text) <= MAX_LINE else None
 
 
 def last(engine: sa.Engine) -> dict[str, str]:

@@ -32,7 +32,19 @@ def test_what_a_host_changed_later_is_not_changed_here(engine):
     assert [row["account"] for row in journals.lines(engine, "mx1")] == ["a@x"]
 
 
-@pytest.mark.parametrize("row", [None, "x", {}, {"chain": 1, "time": 1}, {"chain": "a", "time": "now"}, line(1, x="y" * journals.MAX_LINE)])
+@pytest.mark.parametrize(
+    "row",
+    [
+        None,
+        "x",
+        {},
+        {"chain": 1, "time": 1},
+        {"chain": "a", "time": "now"},
+        {**line(1), "time": 10**400},
+        {**line(1), "chain": "\ud800"},
+        line(1, x="y" * journals.MAX_LINE),
+    ],
+)
 def test_what_is_no_line_is_left_out(engine, row):
     journals.save(engine, {"mx1": [row, line(2)]})
     assert journals.lines(engine, "mx1") == [line(2)]
