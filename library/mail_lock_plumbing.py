@@ -18,7 +18,7 @@ author:
   - Good Standing developers (@goodstanding)
 options:
   state:
-    description: Whether the plumbing is there. V(absent) unlocks every account.
+    description: Whether the plumbing is there. V(absent) unlocks every account in Postfix and Dovecot, and none in a backend.
     type: str
     choices: [present, absent]
     default: present
