@@ -34,7 +34,7 @@ def mounts(host: str, *words: str) -> None:
     pid = subprocess.run(
         ["podman", "inspect", "--format", "{{.State.Pid}}", f"goodstanding-lab-{host}"], capture_output=True, text=True, check=True
     ).stdout.strip()
-    subprocess.run(["nsenter", "-t", pid, "-m", *words], check=True)
+    subprocess.run(["nsenter", "-t", pid, "-m", "-p", *words], check=True)  # umount(8) looks at itself in /proc
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -104,9 +104,6 @@ def test_two_runs_at_once_wait_for_each_other():
     assert [play.returncode for play in plays] == [0, 0], said
     assert [text.count("contained=True") for text in said] == [2, 2], said
     for host in HOSTS:
-        begun = on(host, "bash", "-c", 'grep -c \'"result": "begun"\' /var/lib/goodstanding/journal.jsonl')
-        done = on(host, "bash", "-c", 'grep -c \'"result": "done"\' /var/lib/goodstanding/journal.jsonl')
-        assert begun == done
         assert module(host, "mail_lock_info")["journal"]["damaged"] == []
         module(host, "mail_account_lock", accounts=[VICTIM], state="unlocked")
 
