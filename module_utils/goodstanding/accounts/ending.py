@@ -18,9 +18,9 @@ from . import plumbing, sessions
 
 #: How long closing sockets is tried, in seconds: an idle smtpd may take one more connection before it ends.
 PATIENCE = 8
-#: IMAP, POP3 and ManageSieve, with and without TLS (IANA service names).
 #: So many connections of an attacker are remembered with a lock.
 MAX_LEFT = 200
+#: IMAP, POP3 and ManageSieve, with and without TLS (IANA service names).
 MAILBOX_PORTS = frozenset((110, 143, 993, 995, 4190))
 
 
@@ -40,7 +40,7 @@ def end(run: Run, accounts: list[str], addresses: list[str], new: bool) -> Ended
     imap, imap_left, unknown = _kick(run, accounts)
     smtp, smtp_left = close_old_sockets(run)
     found = _close_sockets_of(run, addresses if new else [])
-    left = left_of(run, found) if found else []
+    left = left_of(run, found)[:MAX_LEFT]
     if smtp_left:
         faults.append(
             f"{smtp_left} SMTP sessions from before the lock are still open: set account_lock_restart_postfix to true, or restart Postfix"
@@ -140,7 +140,7 @@ def _close_sockets_of(run: Run, addresses: list[str]) -> list[list[str]]:
     found = sockets_of(run, addresses)
     for one in found:
         _close(run, one)
-    return [[one.local, one.peer] for one in found][:MAX_LEFT]
+    return [[one.local, one.peer] for one in found]
 
 
 def left_of(run: Run, known: list[list[str]]) -> list[list[str]]:

@@ -43,7 +43,7 @@ def reconcile(
     keep: holds of accounts that are not named go on until their time is over; notify: write to the owners from this host."""
     before: dict[str, Hold] = load_state(HOLDS)
     named = {*suspects, *before} if keep else set(suspects)
-    locked = set(load_state("locks.json"))
+    locked = set(load_state(plumbing.LOCKS))
     holds, ended = decide(before, sorted(named - locked), limits, incident, now)
     directory = queue_directory(run)
     full = queue.over_budget(directory, _look(holds, before, ended, directory), limits.disk_percent)

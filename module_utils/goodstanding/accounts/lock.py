@@ -12,8 +12,8 @@ import typing as t
 from ..host import journal
 from ..host.files import STATE, HostError, Run, diff, load_state, save_state
 from . import dovecot_conf, ending, places, proof, transaction
+from .plumbing import LOCKS
 
-LOCKS = "locks.json"
 REINSTATED = "reinstated.json"
 _ACCOUNT = re.compile(r"[^\s:#*?\\\x00-\x1f\x7f][^\s:*?\\\x00-\x1f\x7f]{0,319}\Z")  # doveadm reads * and ? as a mask
 _USER = re.compile(r"uid:(?:\d{1,10}|[A-Za-z0-9_][\w.-]{0,31}\$?)\Z", re.ASCII)

@@ -46,9 +46,10 @@ def ports(run: Run) -> list[Port]:
     return found
 
 
-def recipient_of(run: Run) -> str:
-    """Return an address of this host. Not the bare postmaster: smtpd takes that one without any restriction (RFC 5321 section 4.5.1)."""
-    return "postmaster@" + must(run, ["postconf", "-h", "-x", "myhostname"], "main.cf cannot be read").strip()
+def recipient_of(run: Run, folder: str = "/etc/postfix") -> str:
+    """Return an address of this host by the main.cf in a folder. Not the bare postmaster: smtpd takes that one without any restriction
+    (RFC 5321 section 4.5.1)."""
+    return "postmaster@" + must(run, ["postconf", "-c", folder, "-h", "-x", "myhostname"], "main.cf cannot be read").strip()
 
 
 def tls() -> ssl.SSLContext:

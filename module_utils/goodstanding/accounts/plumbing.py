@@ -24,6 +24,8 @@ DOVECOT = "/etc/dovecot/dovecot.conf"
 MAP_SOURCE = f"{POSTFIX}/goodstanding_locked"
 USERS_SOURCE = f"{POSTFIX}/goodstanding_locked_users"
 STATE_FILE = "plumbing.json"
+#: Per locked account its incident, since when, and what of it was still open.
+LOCKS = "locks.json"
 #: How often the live Postfix is asked before its answer counts: the trial has passed, and in a flood a policy service may fail once.
 ATTEMPTS = 3
 MAPS = {MAP_SOURCE: postfix_conf.MAP_HEAD, USERS_SOURCE: postfix_conf.USERS_HEAD}
@@ -100,16 +102,16 @@ def validate(run: Run, files: list[File], present: bool) -> None:
     if DOVECOT not in texts or not present:
         return
     # Dovecot resolves its includes beside the file that is checked.
-    trial = File(f"{os.path.dirname(DOVECOT)}/goodstanding-trial.conf", texts[DOVECOT], 0o600)
+    copy = File(f"{os.path.dirname(DOVECOT)}/goodstanding-trial.conf", texts[DOVECOT], 0o600)
     try:
-        write_file(trial)
+        write_file(copy)
         out = must(
             run,
-            ["doveconf", "-n", "-c", trial.path],
+            ["doveconf", "-n", "-c", copy.path],
             "Dovecot would not take the lock's configuration; nothing was changed",
         )
     finally:
-        write_file(File(trial.path, None))
+        write_file(File(copy.path, None))
     if not dovecot_conf.deny_is_first(out):
         raise HostError(
             f"the deny passdb would not be the first that doveconf -n shows: look for a passdb before the includes of {DOVECOT}"
@@ -198,7 +200,7 @@ def apply(run: Run, present: bool, check_mode: bool) -> dict[str, t.Any]:
     if present:
         save_state(STATE_FILE, {"reloaded": reloaded})
     else:
-        for name in (STATE_FILE, "locks.json"):
+        for name in (STATE_FILE, LOCKS):
             write_file(File(f"{STATE}/{name}", None))
     journal.write(step="plumbing", state="present" if present else "absent", files=[file.path for file, _ in changed])
     return {**result, "reloaded": reloaded if present else None}

@@ -162,7 +162,7 @@ def _smtp(port: loopback.Port, secret: str, source: str = loopback.ADDRESS) -> t
         if code == 235:
             return client, ""
     except smtplib.SMTPResponseException as exc:
-        code, text = exc.smtp_code, exc.smtp_error  # type: ignore[assignment]
+        code, text = exc.smtp_code, loopback.words(exc.smtp_error).encode()
     except (OSError, smtplib.SMTPException) as exc:
         code, text = 0, type(exc).__name__.encode()
     client.close()
@@ -203,9 +203,7 @@ def _imap(secret: str, source: str = loopback.ADDRESS) -> str:
 
 def info(run: Run, with_canary: bool, incident: str, journal_after: str | None) -> dict[str, t.Any]:
     """Return what a look at this host says of its locks: plumbing, locks, sessions of locked accounts, journal; with_canary: the proof."""
-    from .lock import LOCKS
-
-    locks = load_state(LOCKS)
+    locks = load_state(plumbing.LOCKS)
     stands = state(run)
     proved = canary(run, incident) if with_canary and stands["state"] == "present" else None
     dovecot = ending.dovecot_runs(run)

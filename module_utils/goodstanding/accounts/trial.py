@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 
 from ..host.files import Run, must
-from . import dovecot_conf, loopback
+from . import dovecot_conf, loopback, postfix_conf
 
 _CONTROL = "goodstanding-control"
 _SYSLOG = "goodstanding-trial"
@@ -63,8 +63,7 @@ def answers(run: Run, main: str, master: str, maps: dict[str, str]) -> Answers:
     folder = tempfile.mkdtemp(prefix=_PREFIX, dir=_FOLDERS)
     try:
         services = _prepare(run, folder, main, master, maps)
-        # Not the bare postmaster: smtpd takes that one without any restriction (RFC 5321 section 4.5.1).
-        recipient = "postmaster@" + must(run, ["postconf", "-c", folder, "-h", "-x", "myhostname"], "main.cf cannot be read").strip()
+        recipient = loopback.recipient_of(run, folder)
         must(run, [_master(run), "-c", folder, "-w"], "the configuration does not start as an instance of its own: nothing was changed")
         return {service: _questions(port, knows_logins, recipient) for service, (port, knows_logins) in services.items()}
     finally:
@@ -102,7 +101,8 @@ def _prepare(run: Run, folder: str, main: str, master: str, maps: dict[str, str]
     _write(f"{folder}/main.cf", main)
     _write(f"{folder}/master.cf", master)
     said = must(run, ["postconf", "-c", folder, "-M"], "Postfix's services cannot be read")
-    logins = _know_logins(run, folder)
+    offers = must(run, ["postconf", "-c", folder, "smtpd_sasl_auth_enable"], "main.cf cannot be read")
+    settings = postfix_conf.effective(said, must(run, ["postconf", "-c", folder, "-P"], "master.cf cannot be read"), offers)
     lines, services = [], {}
     for line in said.splitlines():
         fields = line.split()
@@ -112,7 +112,7 @@ def _prepare(run: Run, folder: str, main: str, master: str, maps: dict[str, str]
         fields[4] = "n"  # no chroot: there is nothing in the instance's queue
         if program == "smtpd":
             port = _free_port()
-            services[f"{service}/{kind}"] = (port, logins.get(f"{service}/{kind}", logins[""]))
+            services[f"{service}/{kind}"] = (port, settings[f"{service}/{kind}"]["smtpd_sasl_auth_enable"] == "yes")
             lines.append(
                 # Not private, as what postscreen hands on is (smtpd pass): master(8) starts no such inet service.
                 _line([f"127.0.0.1:{port}", "inet", "n", *fields[3:]], line)
@@ -132,17 +132,6 @@ def _prepare(run: Run, folder: str, main: str, master: str, maps: dict[str, str]
 def _line(fields: list[str], line: str) -> str:
     """Return a service's line with these first eight fields and the arguments as postconf -M shows them."""
     return " ".join([*fields[:8], *line.split(None, 8)[8:]])
-
-
-def _know_logins(run: Run, folder: str) -> dict[str, bool]:
-    """Return per service whether it offers AUTH; "" is what main.cf says."""
-    found = {"": must(run, ["postconf", "-c", folder, "-h", "smtpd_sasl_auth_enable"], "main.cf cannot be read").strip() == "yes"}
-    for line in must(run, ["postconf", "-c", folder, "-P"], "master.cf cannot be read").splitlines():
-        name, _, value = line.partition("=")
-        service, _, parameter = name.strip().rpartition("/")
-        if parameter == "smtpd_sasl_auth_enable":
-            found[service] = value.strip() == "yes"
-    return found
 
 
 def _write(path: str, text: str) -> None:

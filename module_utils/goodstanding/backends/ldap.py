@@ -132,7 +132,7 @@ class LdapStep:
         """Return per account its entry's name and the attribute's values in order; None twice where there is no entry."""
         found: dict[str, tuple[str | None, list[str] | None]] = {}
         for account in accounts:
-            wanted = re.sub(r":account\b", lambda _: escaped(self.names[account]), self.settings["filter"])  # noqa: B023
+            wanted = escaped(self.names[account]).join(re.split(r":account\b", self.settings["filter"]))
             try:
                 rows = connection.search_ext_s(
                     self.settings.get("base") or "", self.ldap.SCOPE_SUBTREE, wanted, [self.attribute], timeout=TIMEOUT, sizelimit=2

@@ -11,8 +11,8 @@ from __future__ import annotations
 import time
 import typing as t
 
-from ..accounts.lock import LOCKS
 from ..accounts.places import UID, local_name
+from ..accounts.plumbing import LOCKS
 from ..host.files import HostError, Run, alone, load_state, save_state
 from . import dovecot, maps, system, webmail
 from .findings import DISABLED, INVENTORY, MAX_FINDINGS, Found, Unknown, is_unreviewed, judge, legible, remember

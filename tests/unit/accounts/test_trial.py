@@ -71,7 +71,7 @@ def test_what_a_killed_trial_left_is_ended_and_nothing_else_is(tmp_path, monkeyp
 
 def test_no_mail_of_a_trial_leaves_by_a_filter(tmp_path, monkeypatch):
     monkeypatch.setattr(trial, "_folders", lambda *_: None)
-    said = {"-M": SERVICES, "-P": "", "-h": "yes"}
+    said = {"-M": SERVICES, "-P": "", "smtpd_sasl_auth_enable": "smtpd_sasl_auth_enable = yes", "-h": ""}
     trial._prepare(lambda words: (0, next(said[word] for word in words if word in said), ""), str(tmp_path), "", "", {})
     made = {line.split()[0]: line.split()[7:] for line in (tmp_path / "master.cf").read_text().splitlines()}
     assert {made[name][0] for name in ("smtp", "amavis", "lmtp", "dovecot")} == {"discard"}
@@ -80,7 +80,12 @@ def test_no_mail_of_a_trial_leaves_by_a_filter(tmp_path, monkeypatch):
 
 def test_the_smtpd_behind_postscreen_is_tried_on_a_port_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setattr(trial, "_folders", lambda *_: None)
-    said = {"-M": "smtp inet n - y - 1 postscreen\nsmtpd pass - - y - - smtpd\n", "-P": "", "-h": "yes"}
+    said = {
+        "-M": "smtp inet n - y - 1 postscreen\nsmtpd pass - - y - - smtpd\n",
+        "-P": "",
+        "smtpd_sasl_auth_enable": "smtpd_sasl_auth_enable = yes",
+        "-h": "",
+    }
     services = trial._prepare(lambda words: (0, next(said[word] for word in words if word in said), ""), str(tmp_path), "", "", {})
     (line,) = (tmp_path / "master.cf").read_text().splitlines()
     assert list(services) == ["smtpd/pass"]
