@@ -167,7 +167,9 @@ def test_saslauthd_and_its_cache(client, host):
     assert client("smtp", name + "-cached", **login) == 235, "saslauthd was to remember the password: the test proves nothing"
     done = module(host, "mail_account_lock", accounts=["zoe"], incident="rows")
     assert (done.get("contained"), done.get("faults")) == (True, []), done
-    assert client("send", name, user="zoe@alpha.test")[0] == 554
+    # Where this is the host's first lock, a session that may be older than the plumbing is closed instead of refused.
+    answer = client("send", name, user="zoe@alpha.test")
+    assert answer == "SMTPServerDisconnected" or answer[0] == 554, answer
     assert client("smtp", name + "-new", **login) == 535
 
 
