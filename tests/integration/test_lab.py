@@ -17,7 +17,7 @@ def test_a_half_raised_lab_is_repaired():
     on("mx2", "ip", "route", "del", "default")
     lab("up")
     states = dict(line.split()[::2] for line in lab("status").splitlines())
-    assert len(states) == 8
+    assert len(states) == 9
     assert not [host for host, state in states.items() if state not in ("running", "degraded")]
     assert "default via 198.51.100.254" in on("mx2", "ip", "route")
 
