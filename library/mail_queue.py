@@ -23,7 +23,7 @@ author:
   - Good Standing developers (@goodstanding)
 options:
   accounts:
-    description: Logins.
+    description: Logins, and local users of this host by number or name (C(uid:33), C(uid:www-data)).
     type: list
     elements: str
     default: []

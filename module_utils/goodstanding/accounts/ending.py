@@ -69,8 +69,14 @@ def forget_logins(run: Run, accounts: list[str], restart: bool = True) -> list[s
 
 def connections(run: Run, account: str) -> int | None:
     """Return how many sessions Dovecot has for an account; None where it does not tell (no doveadm answers, and sessions may be open)."""
+    names = _sessions(run, account)
+    return None if names is None else len(names)
+
+
+def _sessions(run: Run, account: str) -> list[str] | None:
+    """Return of each session the name as Dovecot has it: it finds Mallory@ for mallory@, and kicks one only under its very name."""
     code, out, _ = run(["doveadm", "-f", "tab", "who", "-1", "--", account])
-    return max(0, len(out.splitlines()) - 1) if code == 0 else None
+    return [line.partition("\t")[0] for line in out.splitlines()[1:]] if code == 0 else None
 
 
 def dovecot_runs(run: Run) -> bool:
@@ -81,18 +87,19 @@ def _kick(run: Run, accounts: list[str]) -> tuple[int, int, list[str]]:
     """End the accounts' IMAP, POP3 and ManageSieve sessions; return how many were, how many remain, and whose are not known."""
     closed, remaining, unknown = 0, 0, []
     for account in accounts if dovecot_runs(run) else ():
-        open_before = left = connections(run, account)
+        open_before = left = _sessions(run, account)
         for _ in range(10):
-            if left == 0:
+            if left is not None and not left:
                 break
-            run(["doveadm", "kick", "--", account])
+            for name in {account, *(left or ())}:
+                run(["doveadm", "kick", "--", name])
             time.sleep(0.2)
-            left = connections(run, account)
+            left = _sessions(run, account)
         if open_before is None or left is None:
             unknown.append(account)
             continue
-        closed += open_before - left
-        remaining += left
+        closed += len(open_before) - len(left)
+        remaining += len(left)
     return closed, remaining, unknown
 
 

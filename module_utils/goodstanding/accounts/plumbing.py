@@ -77,8 +77,8 @@ def wanted(present: bool, version: str | None) -> list[File]:
         files += [
             File(DOVECOT, dovecot_conf.unplumb(dovecot)),
             File(dovecot_conf.INCLUDE_FILE, None),
-            File(dovecot_conf.DENY_FILE, None),
-            File(dovecot_conf.CANARY_FILE, None),
+            # With group and mode, for the case that they come back: Dovecot must be able to read them.
+            *(File(path, None, 0o640, "dovecot") for path in (dovecot_conf.DENY_FILE, dovecot_conf.CANARY_FILE)),
         ]
     return files
 
@@ -191,10 +191,13 @@ def apply(run: Run, present: bool, check_mode: bool) -> dict[str, t.Any]:
     except (HostError, OSError) as exc:
         for file, text in reversed(changed):
             write_file(file._replace(text=text))
-        if validated:
-            _reload(run, version)
         if state:
             save_state(STATE_FILE, state)
+        try:
+            if validated:
+                _reload(run, version)
+        except HostError as again:
+            raise HostError(f"{exc}; the old files are back, and then {again}") from exc
         raise HostError(f"{exc}; the old files are back") from exc
     reloaded = time.time()
     if present:

@@ -11,6 +11,7 @@ Python >= 3.9.
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import grp
 import os
@@ -30,6 +31,8 @@ _CONTROL = "goodstanding-control"
 _SYSLOG = "goodstanding-trial"
 #: RFC 5737: an address that is in nobody's mynetworks.
 _STRANGER = "203.0.113.77"
+#: One answer, in seconds: a policy service that hangs holds up the first lock of a host, while the spam goes on.
+_PATIENCE = 10
 _FOLDERS = "/var/tmp"  # noqa: S108  # in folders of our own there
 _PREFIX = "goodstanding-trial-"
 _QUEUES = ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "saved", "trace")
@@ -65,7 +68,9 @@ def answers(run: Run, main: str, master: str, maps: dict[str, str]) -> Answers:
         services = _prepare(run, folder, main, master, maps)
         recipient = loopback.recipient_of(run, folder)
         must(run, [_master(run), "-c", folder, "-w"], "the configuration does not start as an instance of its own: nothing was changed")
-        return {service: _questions(port, knows_logins, recipient) for service, (port, knows_logins) in services.items()}
+        with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, len(services))) as pool:
+            asked = {service: pool.submit(_questions, port, logins, recipient) for service, (port, logins) in services.items()}
+            return {service: future.result() for service, future in asked.items()}
     finally:
         _end(folder)
 
@@ -76,7 +81,8 @@ def compare(before: Answers, after: Answers) -> list[str]:
     for service, answered in after.items():
         for question in ("control", "relay"):
             was, now = before.get(service, {}).get(question), answered[question]
-            if was is not None and was[0] != now[0]:
+            # A list or a resolver that is slow for a moment makes 450 of 554: what counts is whether the mail is taken.
+            if was is not None and (was[0] // 100 == 2) != (now[0] // 100 == 2):
                 faults.append(f"{service} would answer {now[0]} {now[1][:120]} instead of {was[0]} to {_WORDS[question]}")
         if "locked" in answered and "account locked" not in answered["locked"][1]:
             faults.append(f"{service} would answer {answered['locked'][0]} {answered['locked'][1][:120]} to a locked account")
@@ -175,7 +181,7 @@ def _questions(port: int, knows_logins: bool, recipient: str) -> dict[str, tuple
 def _ask(port: int, xclient: str, recipient: str, send: bool) -> tuple[int, str]:
     """Return the answer to a recipient, or to a whole message; code 0 where the connection failed."""
     try:
-        with smtplib.SMTP(loopback.ADDRESS, port, loopback.HELO, timeout=30) as client:
+        with smtplib.SMTP(loopback.ADDRESS, port, loopback.HELO, timeout=_PATIENCE) as client:
             client.ehlo()
             if xclient:
                 code, text = client.docmd("XCLIENT", xclient)

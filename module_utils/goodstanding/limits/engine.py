@@ -27,8 +27,8 @@ class Hit(t.NamedTuple):
 
 
 class Settings(t.NamedTuple):
-    """What an engine needs beside the limits. store: where it counts (a Redis server host:port, or an SQL URL), empty for its own on this host;
-    password: of that store, never shown; timeout: in seconds, of one question of Postfix to the engine."""
+    """What an engine needs beside the limits. store: where it counts (a Redis server host:port, or an SQL URL), empty for its own on
+    this host; password: of that store, never shown; timeout: in seconds, of one question of Postfix to the engine."""
 
     store: str = ""
     password: str = ""
@@ -43,7 +43,7 @@ class Engine(t.Protocol):
     PACKAGES: tuple[str, ...]
 
     def wanted(self, run: Run, policy: Policy, settings: Settings) -> list[File]:
-        """Return its files as they must be (drop-ins of units too), but for Postfix's; HostError where it cannot do what the policy asks."""
+        """Return its files as they must be, drop-ins of units too, but for Postfix's; HostError where it cannot do what is asked."""
 
     def plumb(self, run: Run, main: str, master: str) -> tuple[str, str]:
         """Return main.cf and master.cf with the engine asked by every smtpd service that knows logins."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import os
+import pwd
 import re
 import stat
 import typing as t
@@ -22,6 +23,8 @@ QUEUES = ("maildrop", "incoming", "active", "deferred", "hold", "corrupt")
 MOVABLE = ("incoming", "active", "deferred")
 #: Lists of names in one scan, and folders in folders (hash_queue_depth).
 ROUNDS, MAX_DEPTH = 4, 8
+#: A local user in place of a login: uid:33, uid:www-data.
+_UID = "uid:"
 _QUEUE_ID = re.compile(r"[0-9A-Za-z]{5,30}\Z")
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _Network = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
@@ -66,7 +69,7 @@ class Scan(t.NamedTuple):
 
 
 def select(accounts: t.Iterable[str] = (), client_addresses: t.Iterable[str] = (), uids: t.Iterable[int] = ()) -> Selection:
-    """Return a selection; HostError names what is no address or network."""
+    """Return a selection; HostError names what is no address or network, or no local user. accounts: logins, and uid:33 or uid:www-data."""
     networks: list[_Network] = []
     for address in client_addresses:
         try:
@@ -79,7 +82,15 @@ def select(accounts: t.Iterable[str] = (), client_addresses: t.Iterable[str] = (
             raise HostError(f"{address!r} is every client: give an IP address or a smaller network")
         networks.append(network)
     names = frozenset(name for name in (account.strip().lower() for account in accounts) if name)
-    return Selection(names, tuple(networks), frozenset(uids))
+    local = frozenset(name for name in names if name.startswith(_UID))
+    return Selection(names - local, tuple(networks), frozenset(uids) | {_number(name[len(_UID) :]) for name in local})
+
+
+def _number(user: str) -> int:
+    try:
+        return int(user) if user.isdigit() else pwd.getpwnam(user).pw_uid
+    except KeyError as exc:
+        raise HostError(f"there is no local user {user!r} on this host: check the spelling") from exc
 
 
 def queue_directory(run: Run) -> str:

@@ -33,7 +33,7 @@ def test_main_cf_is_plumbed_and_comes_back_to_the_byte(before, after):
     assert postfix_conf.unplumb_main(plumbed) == before
 
 
-@pytest.mark.parametrize("text", ["", "a = b\n", "a = \udcff\n", "smtpd_end_of_data_restrictions = x\n"])
+@pytest.mark.parametrize("text", ["", "a = b\n", "a = b", "a = b\n  c", "a = \udcff\n", "smtpd_end_of_data_restrictions = x\n"])
 def test_any_main_cf_comes_back(text):
     assert postfix_conf.unplumb_main(postfix_conf.plumb_main(text)) == text
 

@@ -151,6 +151,20 @@ def test_sessions_that_dovecot_does_not_tell_of_are_not_called_ended(monkeypatch
     assert ["doveadm", "kick"] in said
 
 
+def test_a_session_under_another_case_is_kicked_by_its_own_name(monkeypatch):
+    """doveadm who of Dovecot 2.4 finds it for mallory@x, doveadm kick mallory@x does not."""
+    there = ["Mallory@x\timap\t(1)\t(1.2.3.4)"]
+
+    def run(words, data=None):
+        if words[1] == "kick" and words[-1] == "Mallory@x":
+            there.clear()
+        return 0, "\n".join(["username\tproto\tpids\tips", *there]) + "\n", ""
+
+    monkeypatch.setattr(ending.plumbing, "dovecot_version", lambda run: "2.4.1")
+    monkeypatch.setattr(ending.time, "sleep", lambda seconds: None)
+    assert ending._kick(run, ["mallory@x"]) == (1, 0, [])
+
+
 def test_sessions_from_before_the_plumbing_are_cut_by_the_stop_and_counted_by_the_end(monkeypatch, tmp_path):
     state, host = {"reloaded": time.time() + 60}, Host()
     gone = iter([OPEN, "", ""])

@@ -23,6 +23,10 @@ def test_a_lock_that_changes_nothing_for_others_is_taken():
     assert trial.compare({}, after()) == [], "a service that is new has nothing to be compared with"
 
 
+def test_a_list_that_is_slow_for_a_moment_is_no_difference():
+    assert trial.compare(BEFORE, after(relay=(450, "4.3.0 try again later"))) == []
+
+
 @pytest.mark.parametrize(
     ("answers", "words"),
     [

@@ -50,6 +50,7 @@ def test_mail_is_found_by_client_and_by_uid(postfix):
         "CCCCC": ("active", "client:203.0.113.0/24"),
     }
     assert rows(postfix.scan(uids=[33])) == {"LOCAL": ("active", "uid:33")}
+    assert rows(postfix.scan("uid:33")) == rows(postfix.scan("uid:www-data")) == {"LOCAL": ("active", "uid:33")}
     assert rows(postfix.scan(MALLORY, clients=["203.0.113.7"]))["AAAAA"] == ("active", MALLORY), "the login goes first"
 
 
@@ -58,6 +59,11 @@ def test_in_maildrop_the_owner_of_the_file_is_the_sender_and_writes_no_login(pos
     os.chown(postfix.put("maildrop", "AAAAA", message(login=VICTIM)), 33, 33)
     postfix.put("maildrop", "BBBBB", BAD)  # queued again by postsuper -r, which is Postfix's own
     assert rows(postfix.scan(VICTIM, MALLORY, uids=[33])) == {"AAAAA": ("maildrop", "uid:33"), "BBBBB": ("maildrop", MALLORY)}
+
+
+def test_a_local_user_that_is_not_there_is_named():
+    with pytest.raises(HostError, match="no local user 'nobody-here'"):
+        select(["uid:nobody-here"])
 
 
 @pytest.mark.parametrize("address", ["mallory", "203.0.113.300", "0.0.0.0/0", "::/0", ""])
