@@ -58,8 +58,8 @@ faults:
   returned: success
 canary:
   description: >-
-    RV(canary.state) is V(refused) where a test account could not exceed its limit, V(accepted) where it could, V(unknown) with the reason in
-    RV(canary.why); null where none was tried.
+    RV(canary.state) is V(refused) where a test account could not exceed its limit, V(accepted) where it could, V(unknown) with the
+    reason in RV(canary.why); null where none was tried.
   type: dict
   returned: success
 met:
