@@ -120,7 +120,8 @@ def test_no_proposal_and_why(hours, options, reason):
         (work(1000, hours=range(6)), "its usual busy day has 6000 recipients, above the ceiling of 5000"),
         (
             work(9000, hours=(9,)),
-            "its usual busy hour has 9000 recipients, above the ceiling of 1200; its usual busy day has 9000 recipients, above the ceiling of 5000",
+            "its usual busy hour has 9000 recipients, above the ceiling of 1200; "
+            "its usual busy day has 9000 recipients, above the ceiling of 5000",
         ),
     ],
 )
