@@ -132,6 +132,7 @@ def test_what_has_no_effect_is_told():
             f"{NEWS} meets the limit of its domain alpha.test before its own in the day",
         ),
         ({"domain": {"soft": {"day": 1000}}, "overrides": [OWN]}, None),
+        ({"domain": {"soft": {"day": 900}}, "overrides": [override(name="plain")]}, None),
         ({"domain": {"soft": {"day": 900}}, "overrides": [OWN, override("domain", "alpha.test", MORE)]}, None),
     ],
 )

@@ -198,6 +198,15 @@ def test_ordinals_and_factors_that_are_no_whole_number():
     assert "51st percentile" in of(work(100), rule=RULE._replace(percentile=51)).why[0]
 
 
+def test_a_day_has_no_less_than_an_hour():
+    found = of([*work(1, [20, 19, 18], (9,)), *work(100, [17], range(10))], rule=RULE._replace(percentile=50))
+    assert found.why[1:3] == (
+        "hour: 3 x 50th percentile hour of 20 days: 3 x 100 = 300",
+        "day: 3 x 50th percentile day of 20 days: 3 x 1 = 3, no less than the hour -> 300",
+    )
+    assert found.limit.soft == {"minute": 100, "hour": 300, "day": 300}
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
