@@ -11,6 +11,7 @@ import pytest
 import yaml
 from goodstanding_src.library import rate_limit_policy_info, rate_limit_proposal
 from goodstanding_src.module_utils.goodstanding.findings import document
+from goodstanding_src.module_utils.goodstanding.limits import proposals
 from goodstanding_src.module_utils.goodstanding.limits.policy import Limit, PolicyError
 from goodstanding_src.module_utils.goodstanding.limits.proposals import differing, load, render
 from goodstanding_src.module_utils.goodstanding.limits.propose import Proposal, Proposals
@@ -84,8 +85,10 @@ REVIEWED = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("loader", {yaml.SafeLoader, proposals.LOADER}, ids=lambda loader: loader.__name__)
 @pytest.mark.parametrize("name", REVIEWED)
-def test_what_somebody_reviewed_stays(name):
+def test_what_somebody_reviewed_stays(name, loader, monkeypatch):
+    monkeypatch.setattr(proposals, "LOADER", loader)
     before = REVIEWED[name]
     old = next(row for key, row in yaml.safe_load(before)["accounts"].items() if key.lower() == "a@alpha.test")
     after = render(found(a=150, b=120), before, "f")
@@ -144,6 +147,7 @@ def test_an_account_to_decide_about_and_hostile_names():
         ("accounts: [", "f is left as it is: f is no YAML"),
         ("accounts: {", "no YAML"),
         ("a\udcff: 1", "no YAML"),
+        ("accounts:\n  a: {by: 2026-02-30}", "no YAML"),
         ("limits: {}", "has 'limits', which is not known there"),
         ("# nothing\n", "it has no accounts: expected a file that playbooks/propose_limits.yml wrote"),
         ("accounts:\n", "it has no accounts"),
