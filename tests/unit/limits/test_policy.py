@@ -10,7 +10,7 @@ import json
 import pytest
 from goodstanding_src.module_utils.goodstanding.limits import policy
 from goodstanding_src.module_utils.goodstanding.limits.policy import Limit, PolicyError, Words, as_data, from_data, parse
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 TODAY = datetime.date(2026, 11, 24)
@@ -299,6 +299,7 @@ HALF = st.dictionaries(st.sampled_from([*policy.WINDOWS, "week"]), NUMBER, max_s
 LIMIT = st.dictionaries(st.sampled_from(["soft", "hard"]), HALF, max_size=2)
 
 
+@settings(max_examples=80, deadline=None)
 @given(LIMIT, LIMIT, st.sampled_from(["account", "domain", "uid", "group"]))
 def test_a_policy_is_never_harder_before_it_is_soft(default, other, subject):
     name = {"uid": 33, "group": "lists"}.get(subject, "alpha.test")

@@ -10,7 +10,7 @@ import pytest
 from goodstanding_src.module_utils.goodstanding.findings.times import iso
 from goodstanding_src.module_utils.goodstanding.limits.policy import Limit, PolicyError
 from goodstanding_src.module_utils.goodstanding.limits.propose import Rule, percentile, propose, rule_of, spans_of, spans_told
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 NOW = 1795500000.0  # 2026-11-24T06:00:00Z
@@ -302,6 +302,7 @@ def rows(hours: dict[int, int]) -> list[list[int]]:
     return [[hour, recipients, 0, 0, 0, 0] for hour, recipients in hours.items()]
 
 
+@settings(max_examples=60, deadline=None)
 @given(HOURS, RULES, st.dictionaries(st.integers(0, 39), st.integers(0, 5000), max_size=40))
 def test_a_limit_stays_in_its_bounds_and_grows_with_the_past(hours, rule, more):
     found = of(rows(hours), rule=rule)
