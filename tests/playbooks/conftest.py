@@ -35,15 +35,16 @@ ANSWERS = {
 
 @pytest.fixture
 def play(tmp_path):
-    """Return what runs a playbook with variables: (exit code, calls that lock or unlock, output); its findings are in tmp_path."""
+    """Return what runs a playbook with variables: (exit code, calls that lock or unlock, output); its findings are in tmp_path. played:
+    what other modules answer."""
 
     if shutil.which("postconf", path="/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"):
         pytest.skip("the role would install packages for this machine's own Postfix")
 
-    def run(playbook, **given):
+    def run(playbook, played=None, **given):
         log = tmp_path / "log"
-        (tmp_path / "library").mkdir()
-        for name, answer in ANSWERS.items():
+        (tmp_path / "library").mkdir(exist_ok=True)
+        for name, answer in {**ANSWERS, **(played or {})}.items():
             (tmp_path / "library" / f"{name}.py").write_text(MODULE.format(log=str(log), name=name, answer=answer))
         here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
         hosts = {"mx1": here, "mx2": here}
