@@ -171,7 +171,7 @@ def _without(run: Run, state: State) -> tuple[str, str]:
     gone = state.get("gone", state)
     if gone.get("engine"):
         main, master = engine_of(gone["engine"]).unplumb(main, master)
-    return postfix_own.out(main), master
+    return main, master
 
 
 def _plan(run: Run, engine: Engine, files: list[File], postfix: tuple[str, str], state: State) -> Plan:
@@ -265,7 +265,6 @@ def _back(run: Run, plan: Plan, new: State, state: State) -> str:
         save_state(STATE_FILE, state)
     else:
         write_file(File(f"{host_files.STATE}/{STATE_FILE}", None))
-        _tidy(new)
     said = "the old files are back"
     try:
         run(["systemctl", "daemon-reload"])
@@ -278,6 +277,8 @@ def _back(run: Run, plan: Plan, new: State, state: State) -> str:
             live.reload(run)
     except HostError as again:
         said += f", and then {again}"
+    if not state.get("engine"):
+        _tidy(new)
     return said
 
 
@@ -287,7 +288,7 @@ def _back(run: Run, plan: Plan, new: State, state: State) -> str:
 def _out(run: Run, state: State, check_mode: bool) -> list[dict[str, str]]:
     """Take an engine out and return the diff."""
     main, master = _without(run, state)
-    postfix = changes([File(MAIN, main), File(MASTER, master)])
+    postfix = changes([File(MAIN, postfix_own.out(main)), File(MASTER, master)])
     files = changes([File(path, _original(read_text(path), row["before"], row["written"])) for path, row in state.get("files", {}).items()])
     shown = _shown(postfix + files)
     if check_mode:
@@ -316,9 +317,6 @@ def _out(run: Run, state: State, check_mode: bool) -> list[dict[str, str]]:
     for unit, row in units.items():
         if row["active"]:
             _stand(run, unit, row, True)
-    for path in state.get("leftovers", []):
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
     _tidy(state)
     write_file(File(f"{host_files.STATE}/{STATE_FILE}", None))
     _note("absent", state["engine"], plan)
@@ -351,7 +349,10 @@ def _original(now: str | None, before: str | None, written: str | None) -> str |
 
 
 def _tidy(state: State) -> None:
-    """Take the folders away that we made, where nothing is in them."""
+    """Take away what an engine's own store left, and the folders that we made, where nothing is in them."""
+    for path in state.get("leftovers", []):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
     for folder in sorted(state.get("folders", []), key=len, reverse=True):
         with contextlib.suppress(OSError):
             os.rmdir(folder)

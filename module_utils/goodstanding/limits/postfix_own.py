@@ -26,7 +26,7 @@ _BLOCK = rf"{re.escape(_BEGIN)}\n(?:[^\n]*\n)*?{re.escape(_END)}"
 
 def put(text: str, values: t.Mapping[str, str]) -> str:
     """Return main.cf with these parameters; HostError where it has one of them with another value."""
-    text = out(text)
+    whole, text = text, out(text)
     lines = []
     for name, value in values.items():
         if name not in NAMES or not re.match(r"[0-9A-Za-z$_./:,\[\]!{} -]{0,500}\Z", value):
@@ -39,6 +39,8 @@ def put(text: str, values: t.Mapping[str, str]) -> str:
     if not lines:
         return text
     block = f"{_BEGIN}\n{''.join(lines)}{_END}"
+    if block in whole:
+        return whole  # where it is: another block may have come behind it
     return f"{text}{block}\n" if not text or text.endswith("\n") else f"{text}\n{block}"
 
 

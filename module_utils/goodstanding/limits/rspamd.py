@@ -114,6 +114,8 @@ _PLACE = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+):[0-9]{1,5}\Z")
 #: What means something else in Rspamd's configuration is no part of a password.
 _PASSWORD = re.compile(r"[A-Za-z0-9._~+/=:@%^*!?,;#&()<>|-]*\Z")
 _TIMEOUT = 3
+#: Whatever it could not count in so many last seconds is a fault.
+_RECENT = 120
 
 
 class Rspamd:
@@ -193,7 +195,7 @@ class Rspamd:
             found += _postfix_faults(milter.services(run, main, master), _binds(run))
         except HostError as exc:
             found.append(str(exc))
-        return found + rspamd_log.errors(run, time.time() - 600)
+        return found + rspamd_log.errors(run, max(time.time() - _RECENT, _started(run)))
 
     def limited(self, run: Run, since: float) -> list[Hit]:
         return rspamd_log.hits(run, since)
@@ -287,6 +289,12 @@ def _complaints(run: Run, texts: dict[str, str]) -> set[str]:
 
 def _active(run: Run, unit: str) -> bool:
     return run(["systemctl", "is-active", unit])[1].strip() == "active"
+
+
+def _started(run: Run) -> float:
+    """Return since when Rspamd runs, in seconds since 1970; 0 where systemd does not say."""
+    said = run(["systemctl", "show", "-P", "ActiveEnterTimestamp", "--timestamp=unix", "rspamd.service"])[1].strip()
+    return float(said[1:]) + 1 if re.match(r"@\d{1,12}\Z", said) else 0.0
 
 
 def _ratelimit_faults(run: Run) -> list[str]:

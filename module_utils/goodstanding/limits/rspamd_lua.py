@@ -158,22 +158,26 @@ end
 local function refuse(task)
   local asked = task:cache_get('goodstanding_asked')
   if not asked then return end
-  local worst
+  local buckets = task:cache_get('ratelimit_prefixes')
+  local met, said = {}, 'soft'
   for _, one in ipairs(asked.limits) do
-    local met = task:has_symbol(one.symbol)
-    if met or one.full then
-      local kind = (one.kind == 'hard' or one.never) and 'hard' or 'soft'
-      rspamd_logger.warnx(task, '%s: %s %s %s %s %s', MARK, SHADOW and 'shadow' or kind, one.scope, one.window, asked.recipients,
-        logged(one.key))
-      if not worst or (worst.said == 'soft' and kind == 'hard') then
-        worst = one
-        worst.said = kind
-      end
-    end
-    local buckets = task:cache_get('ratelimit_prefixes')
-    if met and COUNTS_PENDING and not SHADOW and buckets then
+    local full = task:has_symbol(one.symbol)
+    if full and COUNTS_PENDING and not SHADOW and buckets then
       -- The module did not mark this message as pending here, and would take that of another one back.
       buckets[one.id] = nil
+    end
+    if full or one.full then
+      one.said = (one.kind == 'hard' or one.never) and 'hard' or 'soft'
+      if one.said == 'hard' then said = 'hard' end
+      table.insert(met, one)
+    end
+  end
+  local worst
+  for _, one in ipairs(met) do
+    if one.said == said then
+      worst = worst or one
+      rspamd_logger.warnx(task, '%s: %s %s %s %s %s', MARK, SHADOW and 'shadow' or said, one.scope, one.window, asked.recipients,
+        logged(one.key))
     end
   end
   if not worst or SHADOW then return end
