@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What Rspamd's own log says of the limits: who met one, and why nothing was counted. Standard library only, Python >= 3.9.
 
-Users have a say in what a log holds: only the end of it is read, a line is cut, and what is taken out of a line is matched as a whole.
+Users have a say in what a log holds: only the end of it is read, no long line, and what is taken out of a line is matched as a whole.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ MAX_OCTETS = 64 << 20
 MAX_LINES = 500_000
 MAX_HITS = 20_000
 _LINE = 2000
-#: As rspamd_lua.py logs it: kind, scope, window, recipients, key.
+_STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? #\d{1,10}\([a-z_]{1,30}\)"
+#: As rspamd_lua.py logs it, from the beginning of the line: users have a say in the rest of others: kind, scope, window, recipients, key.
 _HIT = re.compile(
-    rf"(?:^|; )(?:lua; )?limits\.lua:\d+: {MARK}: (soft|hard|shadow) ({'|'.join(SCOPES)}) ({'|'.join(WINDOWS)}) (\d{{1,9}}) "
+    rf"(?:{_STAMP} )?<[0-9a-z]{{1,20}}>; lua; limits\.lua:\d{{1,5}}: {MARK}: (soft|hard|shadow) ({'|'.join(SCOPES)}) ({'|'.join(WINDOWS)}) (\d{{1,9}}) "
     r"([0-9A-Za-z@._+=%-]{1,1000})\Z"
 )
 _WHEN = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(\.\d+)? #")
@@ -37,7 +38,7 @@ def hits(run: Run, since: float) -> list[Hit]:
     """Return who met a limit since then, per scope, key, window and kind."""
     found: dict[tuple[str, str, str, str], tuple[int, float, float]] = {}
     for when, line in _lines(run, since, MARK):
-        match = _HIT.search(line)
+        match = _HIT.match(line)
         if not match:
             continue
         kind, scope, window, _, key = match.groups()
@@ -71,8 +72,8 @@ def _lines(run: Run, since: float, word: str) -> t.Iterator[tuple[float, str]]:
     # console and syslog: both are in the journal.
     words = ["journalctl", "-q", "--no-pager", "-o", "short-unix", "-u", "rspamd", f"--since=@{int(since)}", "-n", str(MAX_LINES)]
     for line in run(words)[1].splitlines():
-        stamp, _, rest = line[:_LINE].partition(" ")
-        if word in rest and re.match(r"\d{1,12}(?:\.\d{1,9})?\Z", stamp):
+        stamp, _, rest = line.partition(" ")
+        if word in rest and len(line) <= _LINE and re.match(r"\d{1,12}(?:\.\d{1,9})?\Z", stamp):
             yield float(stamp), rest.partition(": ")[2]
 
 
@@ -96,9 +97,9 @@ def _of_file(path: str, since: float, word: bytes) -> t.Iterator[tuple[float, st
                 file.readline(_LINE * 10)
             known: tuple[str, float] = ("", 0.0)
             for raw in file:
-                if word not in raw:
+                if word not in raw or len(raw) > _LINE:
                     continue
-                line = raw[:_LINE].decode("utf-8", "replace").rstrip("\n")
+                line = raw.decode("utf-8", "replace").rstrip("\n")
                 match = _WHEN.match(line)
                 if not match:
                     continue
