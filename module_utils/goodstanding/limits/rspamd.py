@@ -6,9 +6,10 @@
 What a limit of N recipients in a window of W seconds means here. The module's bucket is a leaky one: it holds N, and empties by N / W a
 second. A flood that lasts T seconds gets N + T * N / W recipients through, rounded down, and none more: N at once where T is short, and
 2 * N in the first whole window, N in each later one. A message counts with all of its recipients, and is refused whole where it does not
-fit. The module alone lets a message of any size into an empty bucket, and (Rspamd 3.4, Debian 12) counts a message only when it has been
-looked at, so that several at once pass: rspamd_lua.py prevents both, the second within one process of Rspamd. What is left is a host whose
-own filter runs several workers, or several hosts with one Redis, on Debian 12: each other worker's messages of these milliseconds.
+fit. The module alone lets a message of any size into an empty bucket, and (Rspamd 3.4, Debian 12) counts a message only when all is done
+with it, so that those that are looked at together pass: rspamd_lua.py prevents both. What is left, on Debian 12, is a host whose own filter
+runs several workers, or several hosts with one Redis: a message of another worker within the one or two milliseconds from the question to
+Redis to the answer.
 
 Where Rspamd was Postfix's milter already, it counts along with its other work. Where it was not, Postfix gets a second proxy worker as
 milter, in which nothing runs but the limits: no message is filtered, delayed or given a header that was not before. With the worker
@@ -146,7 +147,7 @@ class Rspamd:
                 "the password of the Redis server holds a character that Rspamd's configuration would read as something else: "
                 "set one of letters and digits"
             )
-        symbols = ["RATELIMIT_CHECK", "RATELIMIT_UPDATE", rspamd_lua.PREFILTER]
+        symbols = ["RATELIMIT_CHECK", "RATELIMIT_UPDATE", rspamd_lua.PREFILTER, rspamd_lua.RELEASE]
         symbols += [rspamd_lua.symbol(*name) for name in rspamd_lua.names(policy)]
         store = f"{_HEAD}servers = {json.dumps(settings.store or SOCKET)};\n"
         if settings.store and settings.password:

@@ -27,8 +27,8 @@ _LINE = 2000
 _STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? #\d{1,10}\([a-z_]{1,30}\)"
 #: As rspamd_lua.py logs it, from the beginning of the line: users have a say in the rest of others: kind, scope, window, recipients, key.
 _HIT = re.compile(
-    rf"(?:{_STAMP} )?<[0-9a-z]{{1,20}}>; lua; limits\.lua:\d{{1,5}}: {MARK}: (soft|hard|shadow) ({'|'.join(SCOPES)}) ({'|'.join(WINDOWS)}) (\d{{1,9}}) "
-    r"([0-9A-Za-z@._+=%-]{1,1000})\Z"
+    rf"(?:{_STAMP} )?<[0-9a-z]{{1,20}}>; lua; limits\.lua:\d{{1,5}}: {MARK}: (soft|hard|shadow) "
+    rf"({'|'.join(SCOPES)}) ({'|'.join(WINDOWS)}) (\d{{1,9}}) ([0-9A-Za-z@._+=%-]{{1,1000}})\Z"
 )
 _WHEN = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(\.\d+)? #")
 _ERROR = re.compile(r"cannot (?:check limit|update rate bucket|call handler for goodstanding|execute \S*goodstanding|count an attempt)")

@@ -19,6 +19,7 @@ from .policy import WINDOWS, Limit, Policy
 SCOPES = ("account", "domain")
 KINDS = ("soft", "hard")
 PREFILTER = "GOODSTANDING_LIMIT"
+RELEASE = "GOODSTANDING_RELEASE"
 
 
 def symbol(scope: str, window: str, kind: str) -> str:
@@ -52,7 +53,7 @@ def text(policy: Policy) -> str:
         if scope in overrides:
             overrides[scope].append(f"    [{quoted(key)}] = {_table(limit)},\n")
     values: dict[str, t.Any] = {
-        "mark": quoted(MARK), "prefilter": PREFILTER, "shadow": "true" if policy.shadow else "false",
+        "mark": quoted(MARK), "prefilter": PREFILTER, "release": RELEASE, "shadow": "true" if policy.shadow else "false",
         "windows": ", ".join(f"{window} = {seconds}" for window, seconds in WINDOWS.items()),
         "limits": "".join(f"  {scope} = {_table(getattr(policy, scope))},\n" for scope in SCOPES),
         "overrides": "".join(f"  {scope} = {{\n{''.join(rows)}  }},\n" for scope, rows in overrides.items()),
@@ -104,16 +105,18 @@ end
 local function asked_of(task)
   local asked = task:cache_get('goodstanding_asked')
   if not asked then
-    asked = {limits = {}, pending = {}, recipients = recipients_of(task)}
+    asked = {limits = {}, pending = {}, reserved = {}, recipients = recipients_of(task)}
     task:cache_set('goodstanding_asked', asked)
-    task:get_mempool():add_destructor(function() asked.release() end)
-    function asked.release()
-      for _, id in ipairs(asked.pending) do
-        local left = (pending[id] or 0) - asked.recipients
-        pending[id] = left > 0 and left or nil
-      end
-      asked.pending = {}
+    function asked.release(id)
+      if not asked.pending[id] then return end
+      asked.pending[id] = nil
+      local left = (pending[id] or 0) - asked.recipients
+      pending[id] = left > 0 and left or nil
     end
+    function asked.release_all()
+      for _, one in ipairs(asked.limits) do asked.release(one.id) end
+    end
+    task:get_mempool():add_destructor(function() asked.release_all() end)
   end
   return asked
 end
@@ -133,7 +136,7 @@ local function bucket_of(scope, window, kind, symbol)
     })
     if not COUNTS_PENDING and asked.recipients <= room then
       pending[id] = (pending[id] or 0) + asked.recipients
-      table.insert(asked.pending, id)
+      asked.pending[id] = true
     end
     return id, {burst = room > 0 and room or 0, rate = limit / WINDOWS[window], symbol = symbol, skip_soft_reject = true}
   end
@@ -143,26 +146,52 @@ local function logged(key)
   return (string.gsub(string.sub(key, 1, 320), '[^%w@._+=-]', function(c) return string.format('%%%02X', string.byte(c)) end))
 end
 
+local function add(task, hash, number, done)
+  if not redis then return end
+  lua_redis.redis_make_request(task, redis, hash, true, function(err)
+    if err then
+      rspamd_logger.errx(task, 'cannot count an attempt: %s', err)
+    elseif done then
+      done()
+    end
+  end, 'HINCRBYFLOAT', {hash, 'b', tostring(number)})
+end
+
 -- Who goes on in spite of a soft limit meets the hard one: what was put off counts there, too.
-local function count_attempt(task, asked)
-  local buckets = task:cache_get('ratelimit_prefixes') or {}
+local function count_attempt(task, asked, buckets)
   for _, one in ipairs(asked.limits) do
-    if one.kind == 'hard' and buckets[one.id] and redis then
-      lua_redis.redis_make_request(task, redis, buckets[one.id].hash, true, function(err)
-        if err then rspamd_logger.errx(task, 'cannot count an attempt: %s', err) end
-      end, 'HINCRBYFLOAT', {buckets[one.id].hash, 'b', tostring(asked.recipients)})
+    if one.kind == 'hard' and buckets[one.id] then add(task, buckets[one.id].hash, asked.recipients) end
+  end
+end
+
+-- An older release counts a message when all is done with it: until then it is in the bucket by our doing, for every process to see.
+local function reserve(task, asked, buckets)
+  for _, one in ipairs(asked.limits) do
+    local bucket = buckets[one.id]
+    if bucket then
+      add(task, bucket.hash, asked.recipients, function()
+        table.insert(asked.reserved, bucket.hash)
+        asked.release(one.id)
+      end)
     end
   end
+end
+
+local function take_back(task)
+  local asked = task:cache_get('goodstanding_asked')
+  if not asked then return end
+  for _, hash in ipairs(asked.reserved) do add(task, hash, -asked.recipients) end
+  asked.reserved = {}
 end
 
 local function refuse(task)
   local asked = task:cache_get('goodstanding_asked')
   if not asked then return end
-  local buckets = task:cache_get('ratelimit_prefixes')
+  local buckets = task:cache_get('ratelimit_prefixes') or {}
   local met, said = {}, 'soft'
   for _, one in ipairs(asked.limits) do
     local full = task:has_symbol(one.symbol)
-    if full and COUNTS_PENDING and not SHADOW and buckets then
+    if full and COUNTS_PENDING and not SHADOW then
       -- The module did not mark this message as pending here, and would take that of another one back.
       buckets[one.id] = nil
     end
@@ -180,14 +209,17 @@ local function refuse(task)
         logged(one.key))
     end
   end
-  if not worst or SHADOW then return end
-  asked.release()
+  if not worst or SHADOW then
+    if not COUNTS_PENDING then reserve(task, asked, buckets) end
+    return
+  end
+  asked.release_all()
   local message = MARK .. ': ' .. worst.scope .. ' ' .. worst.window
   if worst.never then
     message = message .. ', and this message alone has more recipients than the ' .. worst.limit .. ' allowed: send it in parts'
   end
   if worst.said == 'soft' then
-    count_attempt(task, asked)
+    count_attempt(task, asked, buckets)
     task:set_pre_result('soft reject', message, 'goodstanding')
   else
     task:set_pre_result('reject', message, 'goodstanding')
@@ -201,6 +233,12 @@ local id = rspamd_config:register_symbol{
   priority = lua_util.symbols_priorities and lua_util.symbols_priorities.low or 0,
   flags = 'empty,nostat',
   callback = refuse,
+}
+rspamd_config:register_symbol{
+  type = 'idempotent',
+  name = '%release%',
+  flags = 'explicit_disable,ignore_passthrough',
+  callback = take_back,
 }
 local handlers = {}
 for _, name in ipairs(NAMES) do

@@ -194,7 +194,7 @@ LOG = [
     f"{HEAD}shadow account hour 1 a%0Ab%22@x",
     f"{HEAD}soft account hour 1 alice@alpha.test trailing",
     f"{HEAD}soft account year 1 alice@alpha.test",
-    "2026-11-28 17:42:34 #1(x) <y>; proxy; rspamd_task_write_log: id: <limits.lua:1: goodstanding sending limit: soft account hour 1 mallory@x, z>",
+    "2026-11-28 17:42:34 #1(x) <y>; proxy; x: id: <limits.lua:1: goodstanding sending limit: soft account hour 1 mallory@x, z>",
     "nonsense; lua; limits.lua:1: goodstanding sending limit: soft account hour 1 mallory@x",
 ]
 
