@@ -17,17 +17,15 @@ from pathlib import Path
 
 from ..host import journal
 from ..host.files import STATE, File, HostError, Run, changes, diff, load_state, must, read_text, save_state, write_file
-from . import dovecot_conf, loopback, postfix_conf, trial
+from . import dovecot_conf, live, loopback, postfix_conf, trial
 
-POSTFIX = "/etc/postfix"
+POSTFIX = live.POSTFIX
 DOVECOT = "/etc/dovecot/dovecot.conf"
 MAP_SOURCE = f"{POSTFIX}/goodstanding_locked"
 USERS_SOURCE = f"{POSTFIX}/goodstanding_locked_users"
 STATE_FILE = "plumbing.json"
 #: Per locked account its incident, since when, and what of it was still open.
 LOCKS = "locks.json"
-#: How often the live Postfix is asked before its answer counts: the trial has passed, and in a flood a policy service may fail once.
-ATTEMPTS = 3
 MAPS = {MAP_SOURCE: postfix_conf.MAP_HEAD, USERS_SOURCE: postfix_conf.USERS_HEAD}
 #: What the configuration names must be there before it is named.
 _DATA = (*MAPS, dovecot_conf.DENY_FILE, dovecot_conf.CANARY_FILE, dovecot_conf.INCLUDE_FILE)
@@ -89,7 +87,7 @@ def validate(run: Run, files: list[File], present: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in ("main.cf", "master.cf"):
             Path(folder, name).write_text(texts[f"{POSTFIX}/{name}"] or "", encoding="utf-8", errors="surrogateescape")
-        complaints = _complaints(run, folder) - _complaints(run, POSTFIX)
+        complaints = live.complaints(run, folder) - live.complaints(run, POSTFIX)
         if complaints:
             raise HostError(f"Postfix would not take the lock's configuration: {'; '.join(sorted(complaints))[:600]}: nothing was changed")
         if present:
@@ -124,22 +122,9 @@ def _try(run: Run, texts: dict[str, str | None], present: bool) -> None:
     maps = {**MAPS, MAP_SOURCE: f"{postfix_conf.MAP_HEAD}{dovecot_conf.CANARY} REJECT 5.7.1 account locked, a trial\n"}
     before = trial.answers(run, read_text(main) or "", read_text(master) or "", maps)
     after = trial.answers(run, texts[main] or "", texts[master] or "", maps)
-    if not present:
-        after = {service: {question: said for question, said in row.items() if question != "locked"} for service, row in after.items()}
-    faults = trial.compare(before, after)
+    faults = trial.compare(before, after, locks=present)
     if faults:
         raise HostError(f"the lock's configuration was tried and failed: {'; '.join(faults)[:600]}: nothing was changed")
-
-
-def _complaints(run: Run, folder: str) -> set[str]:
-    found: set[str] = set()
-    for flag in ("-n", "-M", "-P"):
-        code, _, err = run(["postconf", "-c", folder, flag])
-        lines = [line.replace(folder, POSTFIX) for line in err.splitlines()]
-        found.update(line for line in lines if "warning:" in line or "fatal:" in line or "error:" in line)
-        if code:
-            found.add(f"postconf {flag} ended with {code}")
-    return found
 
 
 def unguarded(run: Run, folder: str = POSTFIX) -> list[str]:
@@ -180,14 +165,7 @@ def apply(run: Run, present: bool, check_mode: bool) -> dict[str, t.Any]:
         for file, _ in changed:
             write_file(file)
         _reload(run, version)
-        for _ in range(ATTEMPTS):
-            after = loopback.answers(run)
-            # A port that does not answer at all may be full of the attacker's sessions.
-            if (after or not before) and all(after.get(port, code) == code for port, code in before.items()):
-                break
-            time.sleep(2)
-        else:
-            raise HostError(f"after the reload Postfix answers a recipient otherwise than before (by port: {before}, then {after})")
+        live.answers_as(run, before)
     except (HostError, OSError) as exc:
         for file, text in reversed(changed):
             write_file(file._replace(text=text))
@@ -210,7 +188,6 @@ def apply(run: Run, present: bool, check_mode: bool) -> dict[str, t.Any]:
 
 
 def _reload(run: Run, version: str | None) -> None:
-    if not run(["postfix", "status"])[0]:
-        must(run, ["postfix", "reload"], "Postfix did not reload")
+    live.reload(run)
     if version is not None and not run(["doveadm", "service", "status"])[0]:
         must(run, ["doveadm", "reload"], "Dovecot did not reload")

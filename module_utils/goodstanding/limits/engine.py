@@ -15,13 +15,13 @@ MARK = "goodstanding sending limit"
 
 
 class Hit(t.NamedTuple):
-    """Who met a limit. kind: soft, hard or shadow (would have been refused); first and last: seconds since 1970; count: of refusals."""
+    """Who met a limit. kind: soft, hard or shadow (would have been refused); first and last: seconds since 1970."""
 
     scope: str
     key: str
     window: str
     kind: str
-    count: int
+    refusals: int
     first: float
     last: float
 

@@ -1,0 +1,249 @@
+# Copyright: (c) 2026, the Good Standing developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The limits as Rspamd's ratelimit module reads them: a Lua file for its option custom_keywords. Standard library only, Python >= 3.9.
+
+The module does the counting. Per limit the file hands it a function that says which bucket a message goes into and how large that is; the
+module names the buckets that are full by symbols, and the file's own prefilter makes one refusal of them, of the kind that is wanted.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from .engine import MARK
+from .policy import WINDOWS, Limit, Policy
+
+#: Of these, Rspamd knows whom a message is from.
+SCOPES = ("account", "domain")
+KINDS = ("soft", "hard")
+PREFILTER = "GOODSTANDING_LIMIT"
+RELEASE = "GOODSTANDING_RELEASE"
+
+
+def symbol(scope: str, window: str, kind: str) -> str:
+    return f"GOODSTANDING_{scope}_{window}_{kind}".upper()
+
+
+def names(policy: Policy) -> list[tuple[str, str, str]]:
+    """Return every (scope, window, kind) that some limit of the policy has."""
+    limits = [(scope, getattr(policy, scope)) for scope in SCOPES] + [(scope, limit) for (scope, _), limit in policy.overrides.items()]
+    found = {(scope, window, kind) for scope, limit in limits if scope in SCOPES for kind in KINDS for window in getattr(limit, kind)}
+    return [name for name in ((scope, window, kind) for scope in SCOPES for window in WINDOWS for kind in KINDS) if name in found]
+
+
+def quoted(text: str) -> str:
+    """Return a Lua string: whatever is no plain letter or digit as its number."""
+    return (
+        '"' + re.sub(rb"[^A-Za-z0-9@._ -]", lambda match: b"\\%03d" % match[0][0], text.encode("utf-8", "surrogateescape")).decode() + '"'
+    )
+
+
+def _table(limit: Limit) -> str:
+    halves = ({window: half[window] for window in WINDOWS if window in half} for half in (limit.soft, limit.hard))
+    soft, hard = ("{" + ", ".join(f"{window} = {number:d}" for window, number in half.items()) + "}" for half in halves)
+    return f"{{soft = {soft}, hard = {hard}}}"
+
+
+def text(policy: Policy) -> str:
+    """Return the file."""
+    overrides: dict[str, list[str]] = {scope: [] for scope in SCOPES}
+    for (scope, key), limit in sorted(policy.overrides.items()):
+        if scope in overrides:
+            overrides[scope].append(f"    [{quoted(key)}] = {_table(limit)},\n")
+    values: dict[str, t.Any] = {
+        "mark": quoted(MARK), "prefilter": PREFILTER, "release": RELEASE, "shadow": "true" if policy.shadow else "false",
+        "windows": ", ".join(f"{window} = {seconds}" for window, seconds in WINDOWS.items()),
+        "limits": "".join(f"  {scope} = {_table(getattr(policy, scope))},\n" for scope in SCOPES),
+        "overrides": "".join(f"  {scope} = {{\n{''.join(rows)}  }},\n" for scope, rows in overrides.items()),
+        "names": "".join(f"  {{{quoted(s)}, {quoted(w)}, {quoted(k)}, {quoted(symbol(s, w, k))}}},\n" for s, w, k in names(policy)),
+    }  # fmt: skip
+    return re.sub("%([a-z]+)%", lambda match: str(values[match[1]]), _LUA)
+
+
+_LUA = """\
+-- Sending limits. Written by Good Standing (role rate_limit), which writes it anew: changes made here are lost.
+local lua_redis = require "lua_redis"
+local lua_util = require "lua_util"
+local rspamd_logger = require "rspamd_logger"
+local rspamd_util = require "rspamd_util"
+
+local MARK = %mark%
+local SHADOW = %shadow%
+local WINDOWS = {%windows%}
+-- Recipients: more than soft are put off, more than hard are refused.
+local LIMITS = {
+%limits%}
+-- What stands instead for one account or domain.
+local OVERRIDES = {
+%overrides%}
+-- Scope, window, kind and symbol of each limit.
+local NAMES = {
+%names%}
+
+-- A release that keeps its scripts in files counts what is still being looked at by itself; an older one must be told.
+local COUNTS_PENDING = rspamd_util.file_exists((rspamd_paths or {})['SHAREDIR'] .. '/lualib/redis_scripts/ratelimit_check.lua')
+local redis = lua_redis.parse_redis_server('ratelimit')
+-- Per bucket the recipients of messages that are being looked at by this process.
+local pending = {}
+
+local function keys_of(task)
+  local user = task:get_user()
+  if not user or user == '' then return {} end
+  user = string.lower(user)
+  return {account = user, domain = string.match(user, '@([^@]+)$')}
+end
+
+local function recipients_of(task)
+  local _, number = task:has_recipients('smtp')
+  if not number or number < 1 then return 1 end
+  return number
+end
+
+-- What this message asked for: its limits, and what of them is pending.
+local function asked_of(task)
+  local asked = task:cache_get('goodstanding_asked')
+  if not asked then
+    asked = {limits = {}, pending = {}, reserved = {}, recipients = recipients_of(task)}
+    task:cache_set('goodstanding_asked', asked)
+    function asked.release(id)
+      if not asked.pending[id] then return end
+      asked.pending[id] = nil
+      local left = (pending[id] or 0) - asked.recipients
+      pending[id] = left > 0 and left or nil
+    end
+    function asked.release_all()
+      for _, one in ipairs(asked.limits) do asked.release(one.id) end
+    end
+    task:get_mempool():add_destructor(function() asked.release_all() end)
+  end
+  return asked
+end
+
+local function bucket_of(scope, window, kind, symbol)
+  return function(task)
+    local key = keys_of(task)[scope]
+    local limit = key and ((OVERRIDES[scope][key] or LIMITS[scope])[kind][window])
+    if not limit then return nil, nil end
+    local id = table.concat({'goodstanding', scope, window, kind, key}, ':')
+    local asked = asked_of(task)
+    local room = limit - (pending[id] or 0)
+    table.insert(asked.limits, {
+      scope = scope, window = window, kind = kind, key = key, id = id, symbol = symbol, limit = limit,
+      -- The module lets any message into an empty bucket.
+      full = asked.recipients > room, never = asked.recipients > limit,
+    })
+    if not COUNTS_PENDING and asked.recipients <= room then
+      pending[id] = (pending[id] or 0) + asked.recipients
+      asked.pending[id] = true
+    end
+    return id, {burst = room > 0 and room or 0, rate = limit / WINDOWS[window], symbol = symbol, skip_soft_reject = true}
+  end
+end
+
+local function logged(key)
+  return (string.gsub(string.sub(key, 1, 320), '[^%w@._+=-]', function(c) return string.format('%%%02X', string.byte(c)) end))
+end
+
+local function add(task, hash, number, done)
+  if not redis then return end
+  lua_redis.redis_make_request(task, redis, hash, true, function(err)
+    if err then
+      rspamd_logger.errx(task, 'cannot count an attempt: %s', err)
+    elseif done then
+      done()
+    end
+  end, 'HINCRBYFLOAT', {hash, 'b', tostring(number)})
+end
+
+-- Who goes on in spite of a soft limit meets the hard one: what was put off counts there, too.
+local function count_attempt(task, asked, buckets)
+  for _, one in ipairs(asked.limits) do
+    if one.kind == 'hard' and buckets[one.id] then add(task, buckets[one.id].hash, asked.recipients) end
+  end
+end
+
+-- An older release counts a message when all is done with it: until then it is in the bucket by our doing, for every process to see.
+local function reserve(task, asked, buckets)
+  for _, one in ipairs(asked.limits) do
+    local bucket = buckets[one.id]
+    if bucket then
+      add(task, bucket.hash, asked.recipients, function()
+        table.insert(asked.reserved, bucket.hash)
+        asked.release(one.id)
+      end)
+    end
+  end
+end
+
+local function take_back(task)
+  local asked = task:cache_get('goodstanding_asked')
+  if not asked then return end
+  for _, hash in ipairs(asked.reserved) do add(task, hash, -asked.recipients) end
+  asked.reserved = {}
+end
+
+local function refuse(task)
+  local asked = task:cache_get('goodstanding_asked')
+  if not asked then return end
+  local buckets = task:cache_get('ratelimit_prefixes') or {}
+  local met, said = {}, 'soft'
+  for _, one in ipairs(asked.limits) do
+    local full = task:has_symbol(one.symbol)
+    if full and COUNTS_PENDING and not SHADOW then
+      -- The module did not mark this message as pending here, and would take that of another one back.
+      buckets[one.id] = nil
+    end
+    if full or one.full then
+      one.said = (one.kind == 'hard' or one.never) and 'hard' or 'soft'
+      if one.said == 'hard' then said = 'hard' end
+      table.insert(met, one)
+    end
+  end
+  local worst
+  for _, one in ipairs(met) do
+    if one.said == said then
+      worst = worst or one
+      rspamd_logger.warnx(task, '%s: %s %s %s %s %s', MARK, SHADOW and 'shadow' or said, one.scope, one.window, asked.recipients,
+        logged(one.key))
+    end
+  end
+  if not worst or SHADOW then
+    if not COUNTS_PENDING then reserve(task, asked, buckets) end
+    return
+  end
+  asked.release_all()
+  local message = MARK .. ': ' .. worst.scope .. ' ' .. worst.window
+  if worst.never then
+    message = message .. ', and this message alone has more recipients than the ' .. worst.limit .. ' allowed: send it in parts'
+  end
+  if worst.said == 'soft' then
+    count_attempt(task, asked, buckets)
+    task:set_pre_result('soft reject', message, 'goodstanding')
+  else
+    task:set_pre_result('reject', message, 'goodstanding')
+  end
+end
+
+local id = rspamd_config:register_symbol{
+  type = 'prefilter',
+  name = '%prefilter%',
+  -- After RATELIMIT_CHECK, which is medium.
+  priority = lua_util.symbols_priorities and lua_util.symbols_priorities.low or 0,
+  flags = 'empty,nostat',
+  callback = refuse,
+}
+rspamd_config:register_symbol{
+  type = 'idempotent',
+  name = '%release%',
+  flags = 'explicit_disable,ignore_passthrough',
+  callback = take_back,
+}
+local handlers = {}
+for _, name in ipairs(NAMES) do
+  rspamd_config:register_symbol{type = 'virtual', name = name[4], parent = id, score = 0.0}
+  handlers['goodstanding_' .. name[1] .. '_' .. name[2] .. '_' .. name[3]] = bucket_of(name[1], name[2], name[3], name[4])
+end
+return handlers
+"""
