@@ -20,7 +20,7 @@ import typing as t
 import urllib.parse
 from pathlib import Path
 
-from ..accounts import dovecot_conf, postfix_conf
+from ..accounts import dovecot_conf, postfix_conf, trial
 from ..host.files import File, HostError, Run, must, read_text
 from ..host.tokens import Tokens
 from . import policyd_program
@@ -141,13 +141,14 @@ def _limits(policy: Policy) -> str:
 
 def _document(policy: Policy) -> dict[str, t.Any]:
     overrides: dict[str, dict[str, t.Any]] = {scope: {} for scope in policyd_program.SCOPES}
-    for (scope, key), limit in {("account", dovecot_conf.CANARY): _CANARY, **policy.overrides}.items():
+    for (scope, key), limit in {**_OWN, **policy.overrides}.items():
         overrides[scope][key] = _halves(limit)
     limits = {scope: _halves(getattr(policy, scope)) for scope in policyd_program.SCOPES}
     return {"limits": limits, "overrides": overrides, "shadow": policy.shadow}
 
 
-_CANARY = Limit({}, {"minute": CANARY_RECIPIENTS})
+#: Logins of our own: the one that tries the limits, and the one whose mail must pass where the lock's configuration is tried.
+_OWN = {("account", dovecot_conf.CANARY): Limit({}, {"minute": CANARY_RECIPIENTS}), ("account", trial.CONTROL): Limit({}, {})}
 
 
 def _halves(limit: Limit) -> dict[str, dict[str, int]]:
@@ -270,9 +271,9 @@ def unasked(run: Run, folder: str = POSTFIX) -> list[str]:
             continue
         if values.get(_DATA, "").replace(",", " ").split()[:2] != _TOKEN.split():
             found.append(f"{service} {_DATA}")
-        if _CLASS not in values.get(_CLASSES, "").replace(",", " ").split():
+        elif _CLASS not in values.get(_CLASSES, "").replace(",", " ").split():
             found.append(f"{service} {_CLASSES}")
-        if f"unix:{SOCKET}," not in values.get(_CLASS, ""):
+        elif f"unix:{SOCKET}," not in values.get(_CLASS, ""):
             found.append(f"{service} {_CLASS}")
     return found
 
@@ -289,7 +290,7 @@ def faults(run: Run, policy: Policy) -> list[str]:
         if run(["systemctl", "is-enabled", "--quiet", unit])[0]:
             found.append(f"{unit} is not enabled: after a restart of this host nothing is limited; run the role rate_limit again.")
     try:
-        found += [f"{where} does not ask for the limits first: run the role rate_limit again." for where in unasked(run)]
+        found += [f"{where} does not ask for the limits first: what it takes is not limited; run the role rate_limit again." for where in unasked(run)]
         path = _socket(run)
     except HostError as exc:
         return [*found, f"{exc}."]
