@@ -31,7 +31,7 @@ class Tokens(t.NamedTuple):
 
     def plumb_main(self, text: str) -> str:
         """Return main.cf with our tokens first in each list."""
-        before, block, after = self._split(text)
+        before, _, after = self._split(text)
         parts, missing = [self._taken_out(before), self._taken_out(after)], []
         for name, token in self.tokens.items():
             pattern = re.compile(rf"^({name}[ \t]*=[ \t]*)", re.MULTILINE)
@@ -41,16 +41,16 @@ class Tokens(t.NamedTuple):
             parts = [_put(pattern, token, part) for part in parts]
         missing += [f"{name} = {value}\n" for name, value in self.own.items()]
         if not missing:
-            return _joined(parts[0], "", parts[1])
+            return _joined(*parts)
         before = parts[0]
-        if not block and before and not before.endswith("\n"):
+        if before and not before.endswith("\n"):
             before += "\n" + _NO_END
         return before + self.note + "\n" + "".join(missing) + parts[1]
 
     def unplumb_main(self, text: str) -> str:
         """Return main.cf as it was before plumb_main."""
         before, _, after = self._split(text)
-        return _joined(self._taken_out(before), "", self._taken_out(after))
+        return _joined(self._taken_out(before), self._taken_out(after))
 
     def plumb_master(self, text: str) -> str:
         """Return master.cf with the token first in each override of the services' lists, in services that run smtpd."""
@@ -92,9 +92,9 @@ class Tokens(t.NamedTuple):
         return _without(set(self.tokens.values()), text)
 
 
-def _joined(before: str, block: str, after: str) -> str:
-    """Join the parts; where nothing is below the first any more, its end is as it was."""
-    return before + block + after if block or after else before.removesuffix("\n" + _NO_END)
+def _joined(before: str, after: str) -> str:
+    """Join what is above and below our lines; where nothing is below any more, the end is as it was."""
+    return before + after if after else before.removesuffix("\n" + _NO_END)
 
 
 def _put(pattern: re.Pattern[str], token: str, text: str) -> str:
@@ -132,5 +132,5 @@ def _override(tokens: t.Mapping[str, str], match: re.Match[str]) -> str:
 
 
 def _without(tokens: set[str], text: str) -> str:
-    """Return a text without these tokens and their separators; the longest first, since one may hold another."""
-    return re.sub("(?:" + "|".join(re.escape(token) for token in sorted(tokens, key=len, reverse=True)) + ")(?:, |,|)", "", text)
+    """Return a text without these tokens and their separators."""
+    return re.sub("(?:" + "|".join(re.escape(token) for token in sorted(tokens)) + ")(?:, |,|)", "", text)

@@ -290,7 +290,10 @@ def faults(run: Run, policy: Policy) -> list[str]:
         if run(["systemctl", "is-enabled", "--quiet", unit])[0]:
             found.append(f"{unit} is not enabled: after a restart of this host nothing is limited; run the role rate_limit again.")
     try:
-        found += [f"{where} does not ask for the limits first: what it takes is not limited; run the role rate_limit again." for where in unasked(run)]
+        found += [
+            f"{where} does not ask for the limits first: what it takes is not limited; run the role rate_limit again."
+            for where in unasked(run)
+        ]
         path = _socket(run)
     except HostError as exc:
         return [*found, f"{exc}."]

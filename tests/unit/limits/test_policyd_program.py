@@ -108,6 +108,7 @@ def test_a_login_is_one_account_in_every_spelling_and_nothing_is_none(host):
     assert [here.send(login) for login in ("A@a.test", "a@A.TEST", " a@a.test ")] == ["DUNNO"] * 3
     assert here.send() == "450 4.7.1 account minute"
     assert [here.send("", 99), here.send("  ", 99)] == ["DUNNO", "DUNNO"]
+    assert here.limiter.asked == 4
     assert set(here.counted()) == {"account hard a@a.test", "account soft a@a.test"}
 
 
@@ -187,10 +188,19 @@ def test_without_its_database_mail_goes_on_and_that_is_said_and_it_comes_back(ho
     assert (status["opened"], status["last_opened"]) == (2, here.now)
     assert len(here.log) == 1, here.log
     counts.write_bytes(good)
+    assert here.send() == "DUNNO", "nobody waits for it again just after"
     here.now += 6
     assert here.send() == "450 4.7.1 account minute"
     assert here.limiter.status()["database"] == ""
-    assert here.counted()["account soft a@a.test"] == 3, "the trial of the status is taken back"
+    assert here.counted() == {"account hard a@a.test": 4, "account soft a@a.test": 3}, "the trial of the status is taken back"
+
+
+def test_a_connection_that_was_lost_meanwhile_lets_nothing_through(host):
+    here = host(limits=ACCOUNT)
+    here.send(recipients=3)
+    here.limiter.package.utils.cursor._db[0].close()
+    assert here.send() == "450 4.7.1 account minute"
+    assert here.limiter.opened == 0
 
 
 @contextlib.contextmanager
