@@ -7,9 +7,7 @@ What a limit of N recipients in a window of W seconds means here. The module's b
 second. A flood that lasts T seconds gets N + T * N / W recipients through, rounded down, and none more: N at once where T is short, and
 2 * N in the first whole window, N in each later one. A message counts with all of its recipients, and is refused whole where it does not
 fit. The module alone lets a message of any size into an empty bucket, and (Rspamd 3.4, Debian 12) counts a message only when all is done
-with it, so that those that are looked at together pass: rspamd_lua.py prevents both. What is left, on Debian 12, is a host whose own filter
-runs several workers, or several hosts with one Redis: a message of another worker within the one or two milliseconds from the question to
-Redis to the answer.
+with it, so that those that are looked at together pass: rspamd_lua.py prevents both, also between processes and hosts with one Redis.
 
 Where Rspamd was Postfix's milter already, it counts along with its other work. Where it was not, Postfix gets a second proxy worker as
 milter, in which nothing runs but the limits: no message is filtered, delayed or given a header that was not before. With the worker
@@ -80,8 +78,7 @@ _RATELIMIT = f"""{_HEAD}\
 custom_keywords = "{LIMITS}";
 # No recipient exempts a message. Without an entry the module would stop; this one is no address.
 whitelisted_rcpts = ["\\n"];
-# A bucket of a day is empty after a day.
-expire = 172800;
+expire = {rspamd_lua.EXPIRE};
 # Rspamd 3.4 makes the limit of an account that is liked up to ten times as large.
 max_rate_mult = 1.0;
 max_bucket_mult = 1.0;

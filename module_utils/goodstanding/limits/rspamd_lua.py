@@ -20,6 +20,8 @@ SCOPES = ("account", "domain")
 KINDS = ("soft", "hard")
 PREFILTER = "GOODSTANDING_LIMIT"
 RELEASE = "GOODSTANDING_RELEASE"
+#: A bucket of a day is empty after a day.
+EXPIRE = 172800
 
 
 def symbol(scope: str, window: str, kind: str) -> str:
@@ -53,7 +55,7 @@ def text(policy: Policy) -> str:
         if scope in overrides:
             overrides[scope].append(f"    [{quoted(key)}] = {_table(limit)},\n")
     values: dict[str, t.Any] = {
-        "mark": quoted(MARK), "prefilter": PREFILTER, "release": RELEASE, "shadow": "true" if policy.shadow else "false",
+        "mark": quoted(MARK), "prefilter": PREFILTER, "release": RELEASE, "expire": EXPIRE, "shadow": "true" if policy.shadow else "false",
         "windows": ", ".join(f"{window} = {seconds}" for window, seconds in WINDOWS.items()),
         "limits": "".join(f"  {scope} = {_table(getattr(policy, scope))},\n" for scope in SCOPES),
         "overrides": "".join(f"  {scope} = {{\n{''.join(rows)}  }},\n" for scope, rows in overrides.items()),
@@ -82,11 +84,10 @@ local OVERRIDES = {
 local NAMES = {
 %names%}
 
--- A release that keeps its scripts in files counts what is still being looked at by itself; an older one must be told.
+-- A release that keeps its scripts in files marks what is still being looked at in the bucket. An older one counts when all is done with a
+-- message: there it is counted here, at once.
 local COUNTS_PENDING = rspamd_util.file_exists((rspamd_paths or {})['SHAREDIR'] .. '/lualib/redis_scripts/ratelimit_check.lua')
 local redis = lua_redis.parse_redis_server('ratelimit')
--- Per bucket the recipients of messages that are being looked at by this process.
-local pending = {}
 
 local function keys_of(task)
   local user = task:get_user()
@@ -95,28 +96,14 @@ local function keys_of(task)
   return {account = user, domain = string.match(user, '@([^@]+)$')}
 end
 
-local function recipients_of(task)
-  local _, number = task:has_recipients('smtp')
-  if not number or number < 1 then return 1 end
-  return number
-end
-
--- What this message asked for: its limits, and what of them is pending.
+-- What this message asked for: its limits, and in which buckets it is by our doing.
 local function asked_of(task)
   local asked = task:cache_get('goodstanding_asked')
   if not asked then
-    asked = {limits = {}, pending = {}, reserved = {}, recipients = recipients_of(task)}
+    local _, recipients = task:has_recipients('smtp')
+    if not recipients or recipients < 1 then recipients = 1 end
+    asked = {limits = {}, counted = {}, recipients = recipients}
     task:cache_set('goodstanding_asked', asked)
-    function asked.release(id)
-      if not asked.pending[id] then return end
-      asked.pending[id] = nil
-      local left = (pending[id] or 0) - asked.recipients
-      pending[id] = left > 0 and left or nil
-    end
-    function asked.release_all()
-      for _, one in ipairs(asked.limits) do asked.release(one.id) end
-    end
-    task:get_mempool():add_destructor(function() asked.release_all() end)
   end
   return asked
 end
@@ -128,17 +115,10 @@ local function bucket_of(scope, window, kind, symbol)
     if not limit then return nil, nil end
     local id = table.concat({'goodstanding', scope, window, kind, key}, ':')
     local asked = asked_of(task)
-    local room = limit - (pending[id] or 0)
-    table.insert(asked.limits, {
-      scope = scope, window = window, kind = kind, key = key, id = id, symbol = symbol, limit = limit,
-      -- The module lets any message into an empty bucket.
-      full = asked.recipients > room, never = asked.recipients > limit,
-    })
-    if not COUNTS_PENDING and asked.recipients <= room then
-      pending[id] = (pending[id] or 0) + asked.recipients
-      asked.pending[id] = true
-    end
-    return id, {burst = room > 0 and room or 0, rate = limit / WINDOWS[window], symbol = symbol, skip_soft_reject = true}
+    -- never: the module lets any message into an empty bucket.
+    table.insert(asked.limits, {scope = scope, window = window, kind = kind, key = key, id = id, symbol = symbol, limit = limit,
+      never = asked.recipients > limit})
+    return id, {burst = limit, rate = limit / WINDOWS[window], symbol = symbol, skip_soft_reject = true}
   end
 end
 
@@ -146,83 +126,105 @@ local function logged(key)
   return (string.gsub(string.sub(key, 1, 320), '[^%w@._+=-]', function(c) return string.format('%%%02X', string.byte(c)) end))
 end
 
-local function add(task, hash, number, done)
+local function add(task, hash, number)
   if not redis then return end
   lua_redis.redis_make_request(task, redis, hash, true, function(err)
-    if err then
-      rspamd_logger.errx(task, 'cannot count an attempt: %s', err)
-    elseif done then
-      done()
-    end
+    if err then rspamd_logger.errx(task, 'cannot count an attempt: %s', err) end
   end, 'HINCRBYFLOAT', {hash, 'b', tostring(number)})
 end
 
--- Who goes on in spite of a soft limit meets the hard one: what was put off counts there, too.
-local function count_attempt(task, asked, buckets)
-  for _, one in ipairs(asked.limits) do
-    if one.kind == 'hard' and buckets[one.id] then add(task, buckets[one.id].hash, asked.recipients) end
-  end
-end
-
--- An older release counts a message when all is done with it: until then it is in the bucket by our doing, for every process to see.
-local function reserve(task, asked, buckets)
-  for _, one in ipairs(asked.limits) do
-    local bucket = buckets[one.id]
-    if bucket then
-      add(task, bucket.hash, asked.recipients, function()
-        table.insert(asked.reserved, bucket.hash)
-        asked.release(one.id)
-      end)
-    end
-  end
-end
-
-local function take_back(task)
-  local asked = task:cache_get('goodstanding_asked')
-  if not asked then return end
-  for _, hash in ipairs(asked.reserved) do add(task, hash, -asked.recipients) end
-  asked.reserved = {}
-end
-
-local function refuse(task)
-  local asked = task:cache_get('goodstanding_asked')
-  if not asked then return end
-  local buckets = task:cache_get('ratelimit_prefixes') or {}
-  local met, said = {}, 'soft'
-  for _, one in ipairs(asked.limits) do
-    local full = task:has_symbol(one.symbol)
-    if full and COUNTS_PENDING and not SHADOW then
-      -- The module did not mark this message as pending here, and would take that of another one back.
-      buckets[one.id] = nil
-    end
-    if full or one.full then
-      one.said = (one.kind == 'hard' or one.never) and 'hard' or 'soft'
-      if one.said == 'hard' then said = 'hard' end
-      table.insert(met, one)
-    end
-  end
-  local worst
+-- Refuses the message for the limits that it met; a hard one stands above the soft ones.
+local function conclude(task, asked, met)
+  local said, worst = 'soft', nil
   for _, one in ipairs(met) do
-    if one.said == said then
+    if one.kind == 'hard' or one.never then said = 'hard' end
+  end
+  for _, one in ipairs(met) do
+    if said == 'soft' or one.kind == 'hard' or one.never then
       worst = worst or one
       rspamd_logger.warnx(task, '%s: %s %s %s %s %s', MARK, SHADOW and 'shadow' or said, one.scope, one.window, asked.recipients,
         logged(one.key))
     end
   end
-  if not worst or SHADOW then
-    if not COUNTS_PENDING then reserve(task, asked, buckets) end
-    return
-  end
-  asked.release_all()
+  if not worst or SHADOW then return end
   local message = MARK .. ': ' .. worst.scope .. ' ' .. worst.window
   if worst.never then
     message = message .. ', and this message alone has more recipients than the ' .. worst.limit .. ' allowed: send it in parts'
   end
-  if worst.said == 'soft' then
-    count_attempt(task, asked, buckets)
-    task:set_pre_result('soft reject', message, 'goodstanding')
-  else
-    task:set_pre_result('reject', message, 'goodstanding')
+  if said == 'soft' then
+    -- Who goes on in spite of a soft limit meets the hard one: what was put off counts there, too.
+    for _, one in ipairs(asked.limits) do
+      if one.kind == 'hard' and one.hash then add(task, one.hash, asked.recipients) end
+    end
+  end
+  task:set_pre_result(said == 'soft' and 'soft reject' or 'reject', message, 'goodstanding')
+end
+
+-- Counts the message as the module would. To count and to learn the level is one step in Redis: also of messages that other processes and
+-- hosts look at, none is one too many.
+local COUNT = [[
+  local level = redis.call('HINCRBYFLOAT', KEYS[1], 'b', KEYS[2])
+  redis.call('HSET', KEYS[1], 'l', KEYS[3])
+  redis.call('EXPIRE', KEYS[1], KEYS[4])
+  return level
+]]
+local count_id
+
+local function count(task, asked, buckets)
+  local open, met = 0, {}
+  for _, one in ipairs(asked.limits) do
+    if one.hash then open = open + 1 end
+  end
+  local now = tostring(math.floor(rspamd_util.get_time() * 1000))
+  for _, one in ipairs(asked.limits) do
+    if one.hash then
+      local answered = false
+      local function answer(err, level)
+        if answered then return end
+        answered = true
+        level = not err and tonumber(level) or nil
+        if level then
+          table.insert(asked.counted, one.hash)
+          buckets[one.id] = nil -- not a second time
+        else
+          rspamd_logger.errx(task, 'cannot update rate bucket %s: %s', one.id, err)
+        end
+        if level and level > one.limit then table.insert(met, one) end
+        open = open - 1
+        if open == 0 then conclude(task, asked, met) end
+      end
+      lua_redis.exec_redis_script(count_id, {key = one.hash, task = task, is_write = true}, answer,
+        {one.hash, tostring(asked.recipients), now, '%expire%'})
+    end
+  end
+end
+
+-- What is refused in the end does not count.
+local function take_back(task)
+  local asked = task:cache_get('goodstanding_asked')
+  if not asked or not task:has_pre_result() then return end
+  for _, hash in ipairs(asked.counted) do add(task, hash, -asked.recipients) end
+  asked.counted = {}
+end
+
+local function look(task)
+  local asked = task:cache_get('goodstanding_asked')
+  if not asked then return end
+  local buckets = task:cache_get('ratelimit_prefixes') or {}
+  local met = {}
+  for _, one in ipairs(asked.limits) do
+    one.hash = buckets[one.id] and buckets[one.id].hash
+    local full = task:has_symbol(one.symbol)
+    if full or one.never then table.insert(met, one) end
+    if full and COUNTS_PENDING and not SHADOW then
+      -- The module did not mark this message there, and would take the mark of another one away.
+      buckets[one.id] = nil
+    end
+  end
+  if met[1] then
+    conclude(task, asked, met)
+  elseif count_id and not SHADOW then
+    count(task, asked, buckets)
   end
 end
 
@@ -232,7 +234,7 @@ local id = rspamd_config:register_symbol{
   -- After RATELIMIT_CHECK, which is medium.
   priority = lua_util.symbols_priorities and lua_util.symbols_priorities.low or 0,
   flags = 'empty,nostat',
-  callback = refuse,
+  callback = look,
 }
 rspamd_config:register_symbol{
   type = 'idempotent',
@@ -240,6 +242,9 @@ rspamd_config:register_symbol{
   flags = 'explicit_disable,ignore_passthrough',
   callback = take_back,
 }
+rspamd_config:add_on_load(function()
+  if redis and not COUNTS_PENDING then count_id = lua_redis.add_redis_script(COUNT, redis) end
+end)
 local handlers = {}
 for _, name in ipairs(NAMES) do
   rspamd_config:register_symbol{type = 'virtual', name = name[4], parent = id, score = 0.0}
