@@ -208,6 +208,8 @@ def test_the_lock_and_the_limits_come_and_go_in_any_order(main_lines, master_lin
             found = re.findall(r"^smtpd_data_restrictions\s*=\s*(.*)", main, re.MULTILINE)
             assert found
             assert all(value.startswith(TOKEN) for value in found)
+            assert re.search("^goodstanding_limit = ", main, re.MULTILINE)
+            assert re.search("^# Good Standing: sending limits", main, re.MULTILINE)
     for lock in (True, False):
         change(lock, False)
     assert (main, master) == first
