@@ -28,7 +28,7 @@ from .engine import Hit, Settings
 from .policy import CANARY_RECIPIENTS, Limit, Policy
 
 NAME = "policyd_rate_limit"
-PACKAGES = ("policyd-rate-limit", "python3-psycopg2")
+PACKAGES: tuple[str, ...] = ("policyd-rate-limit", "python3-psycopg2")
 
 POSTFIX = "/etc/postfix"
 PROGRAM = "/usr/local/lib/goodstanding-limits.py"
@@ -37,8 +37,10 @@ CONFIG = "/etc/goodstanding-limits.yaml"
 LIMITS = "/etc/goodstanding-limits.json"
 SOCKET_UNIT, SERVICE_UNIT = "goodstanding-limits.socket", "goodstanding-limits.service"
 UNIT_FOLDER = "/etc/systemd/system"
-#: The counts; to be removed with the engine.
+#: The counts.
 STATE = "/var/lib/goodstanding-limits"
+#: What its store leaves behind.
+LEFTOVERS: tuple[str, ...] = (STATE,)
 USER = "policyd-rate-limit"
 #: Below Postfix's queue directory, where a chrooted smtpd reaches it and nobody but Postfix.
 SOCKET = "private/goodstanding-limits"
@@ -64,7 +66,7 @@ def wanted(run: Run, policy: Policy, settings: Settings) -> list[File]:
     if policy.uid.soft or policy.uid.hard or uids:
         raise HostError(
             f"{NAME} cannot count what local users send ({', '.join(uids[:5]) or 'all of them'}): Postfix asks no policy service about "
-            "sendmail(1); take the engine rspamd, or set no limit for local users"
+            "sendmail(1): set rate_limit_uid to {} and let local programs send by SMTP with a login"
         )
     return [
         File(PROGRAM, program(), 0o755),
