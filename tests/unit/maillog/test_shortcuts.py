@@ -17,6 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 NOW = 1795500000.0
+RECEIVERS = [{"id": "world", "suffixes": [".test"]}, {"id": "part", "suffixes": [".world.example.test", ".example.test"]}]
 BLOCKED = {"id": "x", "provider": "x", "words": ["blocked"], "about": "address"}
 SAMPLE = (Path(__file__).parents[2] / "data/maillog/mx1.log").read_bytes().splitlines()[:400]
 OTHERS = [
@@ -51,7 +52,7 @@ def mutated(draw: st.DrawFn) -> list[bytes]:
 
 
 def told(lines: list[bytes], shortcuts: bool, since: dict[str, float] | None = None) -> dict:
-    log = MailLog(NOW + 2 * 86400, NOW - 40 * 86400, since, replies=[BLOCKED], addresses=["198.51.100.11"])
+    log = MailLog(NOW + 2 * 86400, NOW - 40 * 86400, since, replies=[BLOCKED], addresses=["198.51.100.11"], receivers=RECEIVERS)
     texts = [line.decode("utf-8", "replace") for line in lines]
     if shortcuts:
         log.feed_lines(texts)
@@ -60,8 +61,8 @@ def told(lines: list[bytes], shortcuts: bool, since: dict[str, float] | None = N
             log.feed_line(text)
     log.finish()
     # The log's own begin and end are looked at in another place, and are not of the lines that count.
-    queries = ("SELECT * FROM hours", "SELECT * FROM marks", "SELECT * FROM evidence", "SELECT * FROM open")
-    rows = {query: sorted(log.book.db.execute(query).fetchall()) for query in queries}
+    tables = ("hours", "marks", "evidence", "open", "receiver_days", "receiver_domains")
+    rows = {table: sorted(log.book.db.execute(f"SELECT * FROM {table}").fetchall()) for table in tables}  # noqa: S608  fixed names
     return {**rows, "after": log.after, "gaps": log.gaps, "refusals": [{**row, "sample": ""} for row in log.book.refusals(0, 100)]}
 
 
