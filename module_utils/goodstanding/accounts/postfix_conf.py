@@ -26,8 +26,8 @@ _TOKENS = {**dict.fromkeys(LISTS, _TOKEN), SUBMIT: f"!{USERS_MAP}"}
 _DEFAULTS = {SUBMIT: ", static:anyone"}
 _WORD = _TOKEN.replace(" ", ",")  # lists are split at commas and spaces alike; an override without braces holds no space
 _NOTE = "# Good Standing: accounts that are locked, see the role account_lock"
-#: Added where the file had no newline at its end, which goes out again with the note.
-_NO_END = "# (the line above had no newline)\n"
+#: Added where the file had no newline at its end, which goes out again with the last note behind it.
+NO_END = "# (the line above had no newline)\n"
 _OVERRIDE = re.compile(r"(-o[ \t]+(?:\{[ \t]*)?(?:" + "|".join(LISTS) + r")[ \t]*=)([ \t]*)([^\s}]?)")
 
 
@@ -46,7 +46,7 @@ def plumb_main(text: str) -> str:
             end = match.end()
         text = "".join(pieces) + text[end:]
     if missing:
-        text += ("" if text.endswith("\n") or not text else "\n" + _NO_END) + _NOTE + "\n" + "".join(missing)
+        text += ("" if text.endswith("\n") or not text else "\n" + NO_END) + _NOTE + "\n" + "".join(missing)
     return text
 
 
@@ -73,7 +73,8 @@ def unplumb_main(text: str) -> str:
         end = note + len(_NOTE) + 1
         while any(text.startswith(_added(name), end) for name in _TOKENS):
             end = text.index("\n", end) + 1
-        text = text[:note].removesuffix("\n" + _NO_END) + text[end:]
+        before, after = text[:note], text[end:]
+        text = (before if after else before.removesuffix("\n" + NO_END)) + after  # whoever stands last takes it out
     return re.sub("(?:" + "|".join(re.escape(token) for token in sorted(set(_TOKENS.values()))) + ")(?:, |,|)", "", text)
 
 
