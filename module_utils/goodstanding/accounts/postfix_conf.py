@@ -33,6 +33,8 @@ _OVERRIDE = re.compile(r"(-o[ \t]+(?:\{[ \t]*)?(?:" + "|".join(LISTS) + r")[ \t]
 
 def plumb_main(text: str) -> str:
     """Return main.cf with our maps first in each list; a list that is not set is added at the end."""
+    if _plumbed(text):
+        return text  # not taken out and put in again: at the end it would change places with another's lines, at every run
     text = unplumb_main(text)
     missing = []
     for name, token in _TOKENS.items():
@@ -48,6 +50,15 @@ def plumb_main(text: str) -> str:
     if missing:
         text += ("" if text.endswith("\n") or not text else "\n" + NO_END) + _NOTE + "\n" + "".join(missing)
     return text
+
+
+def _plumbed(text: str) -> bool:
+    """Whether every definition of each list has its map first, and each has one."""
+    for name, token in _TOKENS.items():
+        found = list(re.finditer(rf"^{name}[ \t]*=[ \t]*", text, re.MULTILINE))
+        if not found or not all(text.startswith(token, match.end()) for match in found):
+            return False
+    return True
 
 
 def _added(name: str) -> str:

@@ -17,6 +17,8 @@ from ..accounts.postfix_conf import NO_END
 MAP_SOURCE = "/etc/postfix/goodstanding_transport"
 MAP = f"lmdb:{MAP_SOURCE}"
 MAP_HEAD = "# Domains by the receiver that the log says they are at. Written by Good Standing (role rate_limit) at each run.\n"
+#: Stands for our lines while others are changed, so that they stay where they are: another's lines may have come behind them.
+_HERE = "# Good Standing: here\n"
 _BEGIN = "# Good Standing: mail shaped by receiver, see the role rate_limit\n"
 _END = "# Good Standing: end of the mail shaped by receiver\n"
 _PARAMETER = re.compile(r"^transport_maps[ \t]*=", re.MULTILINE)
@@ -77,7 +79,7 @@ def parameters(transports: t.Iterable[Transport], base: str, explicit: t.Contain
 
 def plumb_main(text: str, lines: list[str]) -> str:
     """Return main.cf with these lines, and with the map behind the administrator's own."""
-    text = unplumb_main(text)
+    text = _without_map(_take_out(text, _HERE))
     found = list(_PARAMETER.finditer(text))
     if not found:
         lines = [f"transport_maps = {MAP}\n", *lines]
@@ -86,18 +88,21 @@ def plumb_main(text: str, lines: list[str]) -> str:
         # Behind a comma of the administrator's own stands none of ours, so that each is told from the other.
         separator = ", " if text[match.end() : place].strip() and text[place - 1] != "," else ""
         text = f"{text[:place]}{separator}{MAP}{text[place:]}"
-    return _append(text, lines)
+    return _put(text, lines)
 
 
 def unplumb_main(text: str) -> str:
     """Return main.cf as it was before plumb_main."""
-    text = _take_out(text)
+    return _without_map(_take_out(text))
+
+
+def _without_map(text: str) -> str:
     return re.sub(rf"(?:, )?{re.escape(MAP)}(?![^\s,])", "", text)
 
 
 def plumb_master(text: str, lines: list[str]) -> str:
     """Return master.cf with these services at its end."""
-    return _append(_take_out(text), lines)
+    return _put(_take_out(text, _HERE), lines)
 
 
 def unplumb_master(text: str) -> str:
@@ -124,18 +129,19 @@ def _end_of_value(text: str, start: int) -> int:
     return end
 
 
-def _append(text: str, lines: list[str]) -> str:
-    if not lines:
-        return text
-    return text + ("" if text.endswith("\n") or not text else "\n" + NO_END) + _BEGIN + "".join(lines) + _END
+def _put(text: str, lines: list[str]) -> str:
+    block = _BEGIN + "".join(lines) + _END
+    if _HERE in text:
+        return text.replace(_HERE, block, 1)
+    return text + ("" if text.endswith("\n") or not text else "\n" + NO_END) + block
 
 
-def _take_out(text: str) -> str:
+def _take_out(text: str, instead: str = "") -> str:
     start = text.find(_BEGIN)
     end = text.find(_END, start)
     if start < 0 or end < 0:
         return text
-    before, after = text[:start], text[end + len(_END) :]
+    before, after = text[:start], instead + text[end + len(_END) :]
     # What stands below, the lock's or anybody's, needs the newline; whoever stands last takes it out.
     return (before if after else before.removesuffix("\n" + NO_END)) + after
 

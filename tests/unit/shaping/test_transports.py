@@ -89,6 +89,10 @@ def test_any_main_is_given_back_to_the_byte(text, ended):
 @pytest.mark.parametrize("text", MAINS)
 def test_the_lock_and_the_transports_go_in_any_order(text):
     for both in (postfix_conf.plumb_main(conf.plumb_main(text, LINES)), conf.plumb_main(postfix_conf.plumb_main(text), LINES)):
+        # Each finds its own in place, and moves nothing.
+        assert conf.plumb_main(both, LINES) == postfix_conf.plumb_main(both) == both
+        fewer = conf.plumb_main(both, LINES[:4])
+        assert postfix_conf.plumb_main(fewer) == fewer
         without_lock, without_transports = postfix_conf.unplumb_main(both), conf.unplumb_main(both)
         assert value(without_lock) == [*value(text), MAP]
         assert value(without_transports) == value(text)
