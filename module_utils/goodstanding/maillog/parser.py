@@ -483,15 +483,15 @@ class MailLog:
         end = rest.find(">, ") if rest.startswith("to=<") else -1
         place = rest.find(", dsn=", end)
         status, bracket, time = _STATUS.match(rest, max(place, 0)), rest.rfind("[", end, max(place, 0)), self._time(head)
-        if end < 0 or not status or bracket < 0 or time is None:
+        name, relay = rest.rfind("@", 4, max(end, 0)), rest.rfind(", relay=", max(end, 0), max(bracket, 0))
+        if name < 0 or relay < 0 or not status or time is None:
             return
         reputation, bounced = self.about in REPUTATION, status[2] not in ("sent", "deferred")
         if bounced and not reputation:
             return
         put_off = reputation or status[1].startswith("4.7.")
         kind = REFUSED if bounced else OF_SENT if status[2] == "sent" else PUT_OFF if put_off else OF_DEFERRED
-        relay = rest[rest.rfind(", relay=", end, bracket) + 8 : bracket]
-        self.receivers.count(rest[rest.rfind("@", 4, end) + 1 : end], relay, int(time // 86400), kind)
+        self.receivers.count(rest[name + 1 : end], rest[relay + 8 : bracket], int(time // 86400), kind)
 
     def _error(self, message: str, head: str, raw: str) -> None:
         self._delivered(message, head, raw, "error")

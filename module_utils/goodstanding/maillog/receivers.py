@@ -89,6 +89,11 @@ class Receivers:
     def tally(self, deliveries: t.Mapping[str, int], day: int) -> None:
         """Count what the shortcuts cut out of lines of one day: '@domain>, relay=name', behind it a dsn= where the mail was put off."""
         for text, number in deliveries.items():
-            head, _, code = text.partition(", dsn=")
+            code = text[-5:] if text[-11:-5] == ", dsn=" else ""
+            head = text[:-11] if code else text
+            end = head.find(">, ")
+            relay = head.rfind(", relay=", end)
+            if end < 0 or relay < 0:
+                continue
             kind = SENT if not code else PUT_OFF if code.startswith("4.7.") else DEFERRED
-            self.count(head[1 : head.find(">")], head[head.rfind(", relay=") + 8 :], day, kind, number)
+            self.count(head[1:end], head[relay + 8 :], day, kind, number)

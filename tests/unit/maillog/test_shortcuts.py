@@ -20,6 +20,7 @@ NOW = 1795500000.0
 RECEIVERS = [{"id": "world", "suffixes": [".test"]}, {"id": "part", "suffixes": [".world.example.test", ".example.test"]}]
 BLOCKED = {"id": "x", "provider": "x", "words": ["blocked"], "about": "address"}
 SAMPLE = (Path(__file__).parents[2] / "data/maillog/mx1.log").read_bytes().splitlines()[:400]
+SAMPLE_DELIVERY = next(line for line in SAMPLE if b"/smtp[" in line and b"status=sent" in line)
 OTHERS = [
     b'2026-11-24 05:30:00 1pFz3Q-0004tC-2A <= a@x H=(h) [203.0.113.7]:5 P=esmtpsa A=plain:a@x S=3 T="(((" for b@y',
     b"2026-11-24 05:30:01 1pFz3Q-0004tC-2A ** b@y H=mx [203.0.113.25]: SMTP error from remote mail server after RCPT TO:<b@y>: 550 5.1.1 x",
@@ -169,6 +170,9 @@ def test_a_damaged_line_does_not_hide_those_of_its_program():
 
 @settings(max_examples=150, deadline=None)
 @given(mutated())
+@example([SAMPLE_DELIVERY.replace(b", relay=", b", \x00\xff\x1b[2Jrelay=")])
+@example([SAMPLE_DELIVERY.replace(b"@", b"")])
+@example([SAMPLE_DELIVERY.replace(b">, ", b", dsn=4.7.1>, ")])
 def test_shortcuts_say_what_the_parser_says_of_broken_lines(lines):
     lines = [*WHOLE[:200], *lines, *WHOLE[:200]]
     assert told(lines, True) == told(lines, False)
