@@ -88,7 +88,7 @@ def read(log: str, state: str) -> None:
 
     params = {
         "source": "file", "paths": [log], "window": 24 * 12, "accepted_since": {}, "history": 28, "state": state, "watch": [],
-        "replies": json.load(sys.stdin), "addresses": ["198.51.100.11"], "controller_time": None, "clock_tolerance": 60,
+        **json.load(sys.stdin), "addresses": ["198.51.100.11"], "controller_time": None, "clock_tolerance": 60,
     }  # fmt: skip
     began = time.monotonic()
     result, warning = mail_log_info.run(params, END, False)
@@ -103,6 +103,8 @@ def read(log: str, state: str) -> None:
     print(json.dumps({"seconds": took, "lines": result["lines"], "peak_mib": round(peak, 1), "found": found}))
 
 
+#: The lab's receiver, so that every delivery of the sample is one to a receiver that is known.
+LAB = {"id": "lab", "suffixes": [".example.test"]}
 #: What stands before a text that a stranger may repeat.
 HOSTILE = (
     "postfix/smtp[5]: A0000001: to=<a@d.test>, relay=r.test[203.0.113.25]:25, delay=1, dsn=5.1.1, status=bounced "
@@ -132,15 +134,19 @@ def hostile() -> dict[str, float]:
 
 
 def replies() -> list:
+    return entries("replies", "provider_replies")
+
+
+def entries(name: str, file: str = "") -> list:
     import yaml
 
-    found: list = yaml.safe_load((ROOT / "catalogue/provider_replies.yml").read_text(encoding="utf-8"))["replies"]
+    found: list = yaml.safe_load((ROOT / f"catalogue/{file or name}.yml").read_text(encoding="utf-8"))[name]
     return found
 
 
 def ours(log: Path, state: Path) -> dict:
-    # As Ansible does, the host gets the replies as JSON.
-    given = json.dumps(replies())
+    # As Ansible does, the host gets the catalogue as JSON.
+    given = json.dumps({"replies": replies(), "receivers": [*entries("receivers"), LAB]})
     command = [sys.executable, __file__, "--read", str(log), str(state)]
     done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -57,6 +57,13 @@ options:
     type: list
     elements: dict
     default: []
+  receivers:
+    description:
+      - Receivers by the ends of their servers' names, as the entries of C(catalogue/receivers.yml); of each C(id) and C(suffixes) are read.
+      - With them deliveries are counted by receiver and day, and which domain's mail went to which of them is remembered in O(state).
+    type: list
+    elements: dict
+    default: []
   addresses:
     description:
       - The addresses, or blocks of addresses, that this host sends from, so that each refusal is counted for the address it speaks of.
@@ -240,6 +247,34 @@ refusals:
     sample:
       description: The first such line of the log, from C(dsn=) on, at most 400 characters. Strangers wrote a part of it.
       type: str
+receivers:
+  description: Per C(id) of O(receivers) what was delivered to it a day, for all of O(history).
+  type: dict
+  returned: success
+  contains:
+    since:
+      description: Since when it is counted, in seconds since 1970, or null. Before that nothing is known, which is not nothing.
+      type: float
+    days:
+      description: The days on which there was something, in their order.
+      type: list
+      elements: dict
+      contains:
+        day:
+          description: The day of the epoch, in UTC.
+          type: int
+        sent:
+          description: Recipients whose mail it took.
+          type: int
+        deferred:
+          description: Deliveries that it put off.
+          type: int
+        put_off:
+          description: Of these, those with 4.7.x or, by O(replies), for the sender's reputation.
+          type: int
+        refused:
+          description: Deliveries that it refused for good for the sender's reputation, by O(replies).
+          type: int
 taken:
   description: Of O(watch), per C(address) of this host and C(domain) the C(time) (seconds since 1970) at which it last took mail.
   type: list
@@ -363,6 +398,7 @@ def read(params: dict[str, t.Any], now: float, horizon: float, source: sources.S
         addresses=params["addresses"],
         watch=params["watch"],
         book=book,
+        receivers=params.get("receivers") or [],
     )
     try:
         log.forgive(load_state("reinstated.json"))
@@ -386,6 +422,7 @@ def main() -> None:
             "history": {"type": "int", "default": 28},
             "state": {"type": "path", "default": "/var/lib/goodstanding/maillog.db"},
             "replies": {"type": "list", "elements": "dict", "default": []},
+            "receivers": {"type": "list", "elements": "dict", "default": []},
             "addresses": {"type": "list", "elements": "str", "default": []},
             "controller_time": {"type": "float"},
             "clock_tolerance": {"type": "int", "default": 60},

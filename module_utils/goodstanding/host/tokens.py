@@ -15,7 +15,7 @@ import re
 import typing as t
 
 #: Added where the file had no newline at its end, which goes out again with the last note.
-_NO_END = "# (the line above had no newline)\n"
+NO_END = "# (the line above had no newline)\n"
 
 
 class Tokens(t.NamedTuple):
@@ -44,7 +44,7 @@ class Tokens(t.NamedTuple):
             return _joined(*parts)
         before = parts[0]
         if before and not before.endswith("\n"):
-            before += "\n" + _NO_END
+            before += "\n" + NO_END
         return before + self.note + "\n" + "".join(missing) + parts[1]
 
     def unplumb_main(self, text: str) -> str:
@@ -94,7 +94,7 @@ class Tokens(t.NamedTuple):
 
 def _joined(before: str, after: str) -> str:
     """Join what is above and below our lines; where nothing is below any more, the end is as it was."""
-    return before + after if after else before.removesuffix("\n" + _NO_END)
+    return before + after if after else before.removesuffix("\n" + NO_END)
 
 
 def _put(pattern: re.Pattern[str], token: str, text: str) -> str:

@@ -15,9 +15,10 @@ import os
 import sqlite3
 import typing as t
 
+from . import receivers
 from .counters import DAYS, KINDS, MAX_EVIDENCE_A_KIND, NUMBERS, OWN_LOGINS, Account, day_bit
 
-VERSION = "3"
+VERSION = "4"
 MAX_EVIDENCE = 10
 MAX_NOTES = 20
 #: An account that did so much in the window or in the last week is told of with its history; of so many accounts at most.
@@ -41,6 +42,10 @@ CREATE TABLE refusals (address TEXT, provider TEXT, id TEXT, code TEXT, hour INT
 CREATE TABLE refused (address TEXT, provider TEXT, id TEXT, code TEXT, accepted REAL, domains TEXT,
   PRIMARY KEY (address, provider, id, code)) WITHOUT ROWID;
 CREATE TABLE taken (address TEXT, domain TEXT, time REAL, PRIMARY KEY (address, domain)) WITHOUT ROWID;
+CREATE TABLE receiver_days (receiver TEXT, day INTEGER, {", ".join(f"{name} INTEGER" for name in receivers.NUMBERS)},
+  PRIMARY KEY (receiver, day)) WITHOUT ROWID;
+CREATE TABLE receiver_domains (domain TEXT, receiver TEXT, day INTEGER, count INTEGER, relay TEXT,
+  PRIMARY KEY (domain, receiver)) WITHOUT ROWID;
 CREATE TABLE notes (time REAL, text TEXT, PRIMARY KEY (time, text)) WITHOUT ROWID;
 """  # names of columns, no values
 _ADD = (
@@ -50,6 +55,17 @@ _ADD = (
     "last = max(coalesce(last, excluded.last), coalesce(excluded.last, last))"
 )
 
+
+_ADD_RECEIVER = (
+    f"INSERT INTO receiver_days VALUES (?, ?, {', '.join('?' * len(receivers.NUMBERS))}) ON CONFLICT (receiver, day) DO UPDATE SET "  # noqa: S608
+    + ", ".join(f"{name} = {name} + excluded.{name}" for name in receivers.NUMBERS)
+)
+_ADD_DOMAIN = """INSERT INTO receiver_domains VALUES (?, ?, ?, ?, ?) ON CONFLICT (domain, receiver) DO UPDATE SET
+  count = iif(excluded.day = day, count, 0) + excluded.count, day = excluded.day,
+  relay = iif(excluded.day = day, max(relay, excluded.relay), excluded.relay) WHERE excluded.day >= day"""
+#: Domains of the receivers stay before others, and of those the ones that mail went to last.
+_FORGET_DOMAINS = """DELETE FROM receiver_domains WHERE (domain, receiver) IN (SELECT domain, receiver FROM receiver_domains
+  ORDER BY receiver = '', day DESC, count DESC, domain LIMIT -1 OFFSET ?)"""
 
 #: What tells one kind of refusal from another: address, provider, id, code.
 Key = tuple[str, str, str, str]
@@ -80,6 +96,18 @@ def remembered(path: str | None) -> tuple[float | None, dict[Key, float]]:
                 if json.loads(meta.get("version", "null")) == VERSION and "known" in meta:
                     return float(json.loads(meta["known"])), _first_seen(db)
     return None, {}
+
+
+def receiving(path: str) -> dict[str, str]:
+    """Return the receiver of each domain whose last day's mail went mostly to one; sqlite3.Error, OSError where there is no such book."""
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as db:
+        row = db.execute("SELECT value FROM meta WHERE key = 'version'").fetchone()
+        if not row or json.loads(row[0]) != VERSION:
+            raise sqlite3.DatabaseError("it was written by another version")
+        # The last row of a domain stands: of its last day, the one that got most; of two alike the receiver before the others.
+        query = "SELECT domain, receiver FROM receiver_domains ORDER BY domain, day, count, receiver <> '', receiver DESC"
+        found: dict[str, str] = dict(db.execute(query).fetchall())
+    return {domain: receiver for domain, receiver in found.items() if receiver}
 
 
 #: A botnet's many addresses must not push out those that an account uses day by day.
@@ -207,6 +235,14 @@ class Book:
         rows = ((*message, json.dumps(pending)) for *message, pending in messages)
         self.db.executemany("INSERT INTO open VALUES (?, ?, ?, ?, ?, ?)", rows)
 
+    def add_receivers(self, counted: receivers.Receivers) -> None:
+        """Add what was delivered to receivers, once."""
+        self.db.executemany(_ADD_RECEIVER, [(*key, *numbers) for key, numbers in counted.days.items()])
+        self.db.executemany(_ADD_DOMAIN, [(*key, *row) for key, row in counted.domains.items()])
+        if counted.domains:
+            self.db.execute(_FORGET_DOMAINS, (receivers.MAX_DOMAINS,))
+        counted.days, counted.domains = {}, {}
+
     def note(self, time: float, text: str) -> None:
         """Note that something is missing in the log at a time."""
         self.db.execute("INSERT OR IGNORE INTO notes VALUES (?, ?)", (time, text))
@@ -239,6 +275,8 @@ class Book:
         )
         self.db.execute("DELETE FROM taken WHERE time < ?", (before,))
         self.db.execute("DELETE FROM notes WHERE time < ?", (before,))
+        self.db.execute("DELETE FROM receiver_days WHERE day < ?", (day,))
+        self.db.execute("DELETE FROM receiver_domains WHERE day < ?", (day,))
         self.db.execute("DELETE FROM open WHERE time < ?", (before,))
 
     # ---- what is told of a window
@@ -333,6 +371,14 @@ class Book:
     def taken(self, domains: t.Container[str]) -> list[dict[str, t.Any]]:
         rows = self.db.execute("SELECT address, domain, time FROM taken ORDER BY address, domain")
         return [{"address": address, "domain": domain, "time": time} for address, domain, time in rows if domain in domains]
+
+    def receivers(self) -> dict[str, list[dict[str, int]]]:
+        """Return per receiver, others as an empty text, what it was sent a day, in all that the book holds."""
+        found: dict[str, list[dict[str, int]]] = {}
+        query = f"SELECT receiver, day, {', '.join(receivers.NUMBERS)} FROM receiver_days ORDER BY receiver, day"  # noqa: S608  names of columns
+        for receiver, day, *numbers in self.db.execute(query):
+            found.setdefault(receiver, []).append({"day": day, **dict(zip(receivers.NUMBERS, numbers))})
+        return found
 
     def notes(self, since: float) -> list[str]:
         rows = self.db.execute("SELECT text FROM notes WHERE time >= ? GROUP BY text ORDER BY min(time), text", (since,))

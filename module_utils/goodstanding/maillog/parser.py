@@ -42,6 +42,9 @@ from .dropped import is_drop, is_logger, told
 from .lines import MAX_LINE, Clock, evidence, normalise, parts, program_of
 from .own import OwnLines
 from .postfix import ACTIVE, CLIENT, POSTFIX, QUEUE_ID, Message
+from .receivers import DEFERRED as OF_DEFERRED
+from .receivers import PUT_OFF, REFUSED, Receivers
+from .receivers import SENT as OF_SENT
 from .refusals import REPUTATION, Replies, Senders, remote_reply
 from .shortcuts import Shortcuts
 
@@ -133,16 +136,23 @@ class MailLog:
         addresses: t.Sequence[str] = (),
         watch: t.Iterable[str] = (),
         book: Book | None = None,
+        receivers: t.Sequence[t.Mapping[str, t.Any]] = (),
     ) -> None:
         """since: what is older is not counted; replies: entries of catalogue/provider_replies.yml; addresses: what this host sends from;
-        watch: domains that refused it in the past; book: of earlier runs. RepliesError where an entry or address is unusable."""
+        watch: domains that refused it in the past; book: of earlier runs; receivers: entries of catalogue/receivers.yml. RepliesError where
+        an entry or address is unusable."""
         self.now, self.since = now, since
         self.clock = Clock(now, utc_offset)
         self.replies, self.senders = Replies(replies), Senders(addresses)
+        self.receivers = Receivers(receivers)
+        #: What the receiver that answered last complained of.
+        self.about = ""
         self.accepted_since = {normalise(name): float(time) for name, time in (accepted_since or {}).items()}
         self.after = {name: [0] * len(SINCE) for name in self.accepted_since}
         self.watch = frozenset(domain.lower() for domain in watch)
         self.book = book or Book(None)
+        #: Whether nothing was read into the book yet.
+        self.fresh = self.book.meta("position") is None
         self.forgiven: dict[str, float] = {}
         #: Accounts of which a line's time decides whether it counts.
         self.exact = frozenset(self.accepted_since)
@@ -463,7 +473,25 @@ class MailLog:
             account.keep("accepted_since", time, evidence(raw))
 
     def _smtp(self, message: str, head: str, raw: str) -> None:
+        self.about = ""
         self._delivered(message, head, raw, "smtp")
+        if self.receivers:
+            self._received(message.partition(": ")[2], head)
+
+    def _received(self, rest: str, head: str) -> None:
+        """Count a delivery for its receiver, as the shortcuts do."""
+        end = rest.find(">, ") if rest.startswith("to=<") else -1
+        place = rest.find(", dsn=", end)
+        status, bracket, time = _STATUS.match(rest, max(place, 0)), rest.rfind("[", end, max(place, 0)), self._time(head)
+        name, relay = rest.rfind("@", 4, max(end, 0)), rest.rfind(", relay=", max(end, 0), max(bracket, 0))
+        if name < 0 or relay < 0 or not status or time is None:
+            return
+        reputation, bounced = self.about in REPUTATION, status[2] not in ("sent", "deferred")
+        if bounced and not reputation:
+            return
+        put_off = reputation or status[1].startswith("4.7.")
+        kind = REFUSED if bounced else OF_SENT if status[2] == "sent" else PUT_OFF if put_off else OF_DEFERRED
+        self.receivers.count(rest[name + 1 : end], rest[relay + 8 : bracket], int(time // 86400), kind)
 
     def _error(self, message: str, head: str, raw: str) -> None:
         self._delivered(message, head, raw, "error")
@@ -576,6 +604,7 @@ class MailLog:
             if reply
             else ""
         )
+        self.about = about
         if account is not None and about in REPUTATION:
             account.hour(int(time // 3600))[REPUTATION_REFUSALS] += 1
             if account.wants("refusal", time):
@@ -715,6 +744,8 @@ class MailLog:
         """Hand everything over to the book."""
         self._flush()
         self.own.finish()
+        self.shortcuts.settle()
+        self.book.add_receivers(self.receivers)
         self.book.add_refusals(self.refusals.values())
         for key in self.touched:
             self.book.set_refused(key, self.again.get(key), self.refusing[key])
@@ -745,6 +776,21 @@ class MailLog:
         self.book.set_meta("known", reached)
         return {"first": max(min(times), begin), "last": max(times), "since": max(reached, self.since)}
 
+    def _receivers(self, known: float | None) -> dict[str, t.Any]:
+        """Return per receiver since when it is counted, and its days; known: since when the log is."""
+        before, begun = self.book.meta("receivers", {}), {}
+        for name, suffixes in self.receivers.known.items():
+            # What was read before a receiver was known, or under other names, did not count for it; null: all that was read did.
+            anew = None if self.fresh and name not in before else self.now
+            same = before.get(name, {}).get("suffixes") == suffixes
+            begun[name] = {"suffixes": suffixes, "since": before[name]["since"] if same else anew}
+        self.book.set_meta("receivers", begun)
+        days = self.book.receivers()
+        return {
+            name: {"since": known if row["since"] is None else max(row["since"], self.since), "days": days.get(name, [])}
+            for name, row in begun.items()
+        }
+
     def result(self, since: float | None = None) -> dict[str, t.Any]:
         """Return the aggregates of a window; see the module mail_log_info for their shape. since: its begin, the log's where not set."""
         self.finish()
@@ -753,8 +799,9 @@ class MailLog:
         for name, account in accounts.items():
             account.update(zip(SINCE, self.after.get(name, [0] * len(SINCE))))
         gaps = [*self.gaps, *self.book.notes(begin)]
+        span = self._covered(begin)
         return {
-            "span": self._covered(begin),
+            "span": span,
             "gaps": gaps,
             "complete": not gaps,
             "lines": self.lines,
@@ -764,4 +811,5 @@ class MailLog:
             "since": {name: {"time": time, **dict(zip(SINCE, self.after[name]))} for name, time in self.accepted_since.items()},
             "refusals": self.book.refusals(begin, MAX_ROWS),
             "taken": self.book.taken(self.watch),
+            "receivers": self._receivers(span["since"]),
         }

@@ -11,6 +11,7 @@ a line.
 
 from __future__ import annotations
 
+import collections
 import re
 import typing as t
 
@@ -43,6 +44,8 @@ _PROCESS = re.compile(r"\d{1,10}\]\Z", re.ASCII)
 #: Most dsn= have three digits; whether they say that a recipient does not exist.
 _CODES = {f"{a}.{b}.{c}": (a, b) == (5, 1) for a in (2, 4, 5) for b in range(10) for c in range(10)}
 _MEMORY = 10_000
+#: So many deliveries are counted by receiver at once.
+_MANY = 5_000
 
 
 class Shortcuts:
@@ -58,6 +61,9 @@ class Shortcuts:
         self.minutes: dict[str, int] = {}
         self.logins: dict[str, str] = {}
         self.addresses: dict[str, str] = {}
+        #: Recipients' domains and servers of deliveries, as they stand in the lines, and the day (its first hour) that all are of.
+        self.deliveries: list[str] = []
+        self.day = -1
 
     def learn(self, raw: str) -> None:
         """Take the shape of a line that was not known: another process, or another form of the time."""
@@ -103,9 +109,17 @@ class Shortcuts:
         self.minutes[raw[: self.clock]] = int(start)
         return int(start)
 
+    def settle(self, day: int = -1) -> None:
+        """Count the deliveries by receiver; those to come are of another day (its first hour)."""
+        if self.deliveries:
+            self.log.receivers.tally(collections.Counter(self.deliveries), self.day // 24)
+            self.deliveries.clear()
+        self.day = day
+
     def feed(self, lines: t.Sequence[str]) -> None:
         """Take lines in, without their ends."""
         log = self.log
+        delivered = self.deliveries.append if log.receivers else None
         parse, open_, accounts = log.feed_line, log.open, log.accounts
         clock, zone, kinds = self.clock, self.zone, self.kinds
         logins, addresses, harmless, exact = self.logins, self.addresses, log.harmless, log.exact
@@ -144,6 +158,8 @@ class Shortcuts:
                 if start is not None:
                     hour = start // 3600
                     day = hour // 24 * 24
+                    if day != self.day:
+                        self.settle(day)
             if start is None:
                 parse(raw)
                 continue
@@ -157,16 +173,22 @@ class Shortcuts:
                     continue  # mail that arrives
                 account = accounts.get(known.account) if known is not None else None  # type: ignore[arg-type]  # None is nobody
                 # The first dsn= behind the recipient is Postfix's own.
-                place = rest.find(", dsn=", rest.find(">, "))
+                end = rest.find(">, ")
+                place = rest.find(", dsn=", end)
                 unknown = _CODES.get(rest[place + 6 : place + 11])
                 if place < 0 or unknown is None or (account is None and known is not None):
                     parse(raw)
                 elif rest.startswith(", status=sent (", place + 11):
                     if filtered or (log.suspects and kind == _REMOTE and log.is_suspect(rest)):
                         parse(raw)
-                    elif account is not None:
+                        continue
+                    if account is not None:
                         row = account.last_row if hour == account.last_hour else account.hour(hour)
                         row[SENT] += 1
+                    if kind == _REMOTE and delivered is not None:
+                        bracket = rest.rfind("[", end, place)
+                        if bracket > 0:
+                            delivered(rest[rest.rfind("@", 4, end) : bracket])
                 else:
                     bounced = rest.startswith(", status=bounced (", place + 11)
                     said = rest[place + (29 if bounced else 30) :].replace(rest[4 : rest.find(">")], "")
@@ -175,7 +197,12 @@ class Shortcuts:
                         bounced or rest.startswith(", status=deferred (", place + 11)
                     ):
                         parse(raw)
-                    elif account is not None:
+                        continue
+                    if kind == _REMOTE and delivered is not None and not bounced:
+                        bracket = rest.rfind("[", end, place)
+                        if bracket > 0:  # it is relay=none where no server answered
+                            delivered(rest[rest.rfind("@", 4, end) : bracket] + rest[place : place + 11])
+                    if account is not None:
                         row = account.last_row if hour == account.last_hour else account.hour(hour)
                         row[BOUNCED if bounced else DEFERRED] += 1
                         if bounced and unknown:
@@ -274,6 +301,8 @@ class Shortcuts:
                 known = open_.get(queue_id)
                 if known is None or known.account is None or known.stranger is not None:
                     parse(raw)
+        if len(self.deliveries) > _MANY:
+            self.settle(self.day)
 
     def address(self, client: str) -> str:
         """Return the address of 'client=name[address]', an empty text where it is none."""

@@ -14,6 +14,7 @@ import jsonschema
 import pytest
 import yaml
 from goodstanding_src.module_utils.goodstanding.findings.feeds import MICROSOFT
+from goodstanding_src.module_utils.goodstanding.maillog.receivers import Receivers
 
 CATALOGUE = Path(__file__).resolve().parents[3] / "catalogue"
 
@@ -22,7 +23,7 @@ def load(name: str) -> dict:
     return yaml.safe_load((CATALOGUE / f"{name}.yml").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("name", ["provider_replies", "retired_lists"])
+@pytest.mark.parametrize("name", ["provider_replies", "retired_lists", "receivers"])
 def test_a_file_keeps_to_its_schema_and_to_json(name):
     schema = json.loads((CATALOGUE / f"{name}.schema.json").read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)
@@ -82,3 +83,23 @@ def test_every_reply_has_a_name_of_its_own_and_whole_sentences():
     assert len({entry["id"] for entry in replies}) == len(replies)
     texts = [entry[key] for entry in replies for key in ("meaning", "repair")]
     assert [text for text in texts if not text.endswith(".") or not (text[0].isupper() or text.startswith("iCloud"))] == []
+
+
+def test_every_receiver_is_known_by_its_own_servers_alone():
+    entries = load("receivers")["receivers"]
+    known = Receivers(entries)
+    assert {name: known.of(name) for entry in entries for name in entry["examples"]} == {
+        name: entry["id"] for entry in entries for name in entry["examples"]
+    }
+    assert len({entry["id"] for entry in entries}) == len(entries)
+    assert {"microsoft", "google", "yahoo"} <= {entry["provider"] for entry in entries}
+
+
+@pytest.mark.parametrize("name", ["mail.protection.outlook.com.evil.test", "notgoogle.com", "outlook.com", "mx.example.com", ""])
+def test_a_server_of_another_name_is_no_receivers(name):
+    assert Receivers(load("receivers")["receivers"]).of(name) == ""
+
+
+def test_a_receiver_complains_under_the_name_that_the_replies_give_it():
+    replied = {entry["provider"] for entry in load("provider_replies")["replies"]}
+    assert {entry["provider"] for entry in load("receivers")["receivers"]} <= replied

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 NOW = 1795500000.0  # 2026-11-24T06:00:00Z
 ROOT = Path(__file__).resolve().parents[3]
 REPLIES = yaml.safe_load((ROOT / "catalogue/provider_replies.yml").read_text(encoding="utf-8"))["replies"]
+RECEIVERS = [{"id": "r", "suffixes": [".r.test"]}, {"id": "m", "suffixes": [".m.test"]}]
 BLOCKED = "550 5.7.1 Unfortunately, messages from [198.51.100.11] weren't sent. part of their network is on our block list (S3150)."
 
 
@@ -102,7 +103,7 @@ def utc(monkeypatch):
 def ask(folder: Path, now: float = NOW, check_mode: bool = False, **fields: t.Any) -> tuple[dict, str | None]:
     params = {
         "source": "file", "paths": [str(folder / "mail.log")], "window": 24, "accepted_since": {}, "history": 15, "watch": ["d.test"],
-        "controller_time": None, "clock_tolerance": 60,
+        "controller_time": None, "clock_tolerance": 60, "receivers": RECEIVERS,
         "state": str(folder / "state/maillog.db"), "replies": REPLIES, "addresses": ["198.51.100.11"], **fields,
     }  # fmt: skip
     return mail_log_info.run(params, now, check_mode)
@@ -111,7 +112,7 @@ def ask(folder: Path, now: float = NOW, check_mode: bool = False, **fields: t.An
 def told(result: dict) -> dict:
     """What must not depend on how the log was read; of the evidence only that it is there."""
     accounts = {name: {**account, "evidence": len(account["evidence"])} for name, account in result["accounts"].items()}
-    return {**{name: result[name] for name in ("span", "gaps", "refusals", "taken")}, "accounts": accounts}
+    return {**{name: result[name] for name in ("span", "gaps", "refusals", "taken", "receivers")}, "accounts": accounts}
 
 
 def whole(folder: Path, data: bytes = LOG) -> dict:
