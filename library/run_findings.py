@@ -24,7 +24,7 @@ options:
   stage:
     description: Which part is written. V(start) makes a new document, V(load) reads one from O(path).
     type: str
-    choices: [start, load, assess, contain, verify, reinstate, finish]
+    choices: [start, load, assess, contain, verify, shape, reinstate, finish]
     required: true
   findings:
     description: The document so far.
@@ -76,9 +76,14 @@ options:
     type: dict
     default: {}
   limits:
-    description: Per host whether a test account that exceeds its sending limit is refused (C(state)), for V(verify).
+    description: Per host what M(rate_limit_info) returned, for V(assess) and V(verify).
     type: dict
     default: {}
+  warmups:
+    description: The rows of M(mail_warmup), for V(shape).
+    type: list
+    elements: dict
+    default: []
   outbreak_window:
     description: For so many hours since the last lock nothing must have happened, before an outbreak has ended.
     type: float
@@ -198,6 +203,7 @@ except ImportError:
 
 #: So many domains that refused mail in earlier runs are looked for in the logs.
 MAX_WATCHED = 500
+STAGES = ("start", "load", "assess", "contain", "verify", "shape", "reinstate", "finish")
 
 
 def store(p: dict[str, t.Any], check_mode: bool) -> t.Any:
@@ -259,6 +265,8 @@ def step(p: dict[str, t.Any], check_mode: bool, now: float) -> dict[str, t.Any]:
         return stages.hold(stages.contain(before, accounts, p["results"], now, beyond), p["holds"], now)
     if stage == "verify":
         return stages.verify(before, p["logs"])
+    if stage == "shape":
+        return stages.shape(before, p["warmups"])
     if stage == "reinstate":
         return stages.reinstate(before, p["account"].strip().lower(), p["results"], now)
     return stages.finish(before, p["never"], p["max_locks"], now)
@@ -267,7 +275,7 @@ def step(p: dict[str, t.Any], check_mode: bool, now: float) -> dict[str, t.Any]:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "stage": {"type": "str", "choices": ["start", "load", "assess", "contain", "verify", "reinstate", "finish"], "required": True},
+            "stage": {"type": "str", "choices": list(STAGES), "required": True},
             "findings": {"type": "dict"},
             "path": {"type": "path"},
             "schema": {"type": "path"},
@@ -282,6 +290,7 @@ def main() -> None:
             "queues": {"type": "dict", "default": {}},
             "persistence": {"type": "dict", "default": {}},
             "limits": {"type": "dict", "default": {}},
+            "warmups": {"type": "list", "elements": "dict", "default": []},
             "outbreak_window": {"type": "float", "default": 24.0},
             "verdict": {"type": "dict", "default": {}},
             "reputation": {"type": "dict", "default": {}},
@@ -295,7 +304,7 @@ def main() -> None:
         },
         required_if=[
             ("stage", "load", ("path", "schema")),
-            *[(("stage", name, ("findings", "path", "schema"))) for name in ("assess", "contain", "verify", "reinstate", "finish")],
+            *[(("stage", name, ("findings", "path", "schema"))) for name in STAGES[2:]],
         ],
         supports_check_mode=True,
     )

@@ -32,6 +32,7 @@ _NEW: Document = {
     "locks": [],
     "drift": [],
     "limits": [],
+    "warmups": [],
     "outbreak": {"state": "not_proven", "window_hours": None, "since": None, "provable_from": None, "conditions": []},
 }
 
@@ -59,7 +60,7 @@ def start(run_id: str | None, inventory: str, mode: str, check_mode: bool, now: 
 def upgrade(document: Document) -> Document:
     """Return the document of an earlier version as one of this version: an incident goes on over an upgrade."""
     if document.get("schema_version") == 4:
-        return {**document, "limits": [], "schema_version": 5}
+        return {**document, "limits": [], "warmups": [], "schema_version": 5}
     if document.get("schema_version") != 3:
         return document
     run = {**document["run"], "accounts_seen": 0} if isinstance(document.get("run"), dict) else document.get("run")
@@ -244,6 +245,11 @@ def verify(document: Document, logs: dict[str, t.Any]) -> Document:
     return document
 
 
+def shape(document: Document, warmups: list[dict[str, t.Any]]) -> Document:
+    """Write down how much each receiver gets after a delisting (rows of warmup.decide())."""
+    return {**document, "warmups": warmups}
+
+
 def reinstate(document: Document, account: str, results: dict[str, t.Any], now: float) -> Document:
     """Write down that an account was let in again."""
     document = copy.deepcopy(document)
@@ -328,6 +334,10 @@ def open_points(document: Document, never: list[str], most: int) -> list[dict[st
         _account_points(document, row, {name.strip().lower() for name in never}, to_lock(document, never, most), point)
     locks.points(document, point)
     limits.points(document, point)
+    for row in document["warmups"]:
+        if row["phase"] != "done":
+            what = f"{row['host']} warms up at {row['receiver']}: {row['why']}"
+            point("info", "administrator", what, row["host"], "Nothing has to be done; playbooks/shape.yml goes on, once a day.")
     _source_points(document, point)
     order = {"critical": 0, "warning": 1, "info": 2}
     return sorted(points, key=lambda row: order[row["severity"]])

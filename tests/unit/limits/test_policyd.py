@@ -66,7 +66,7 @@ def test_the_program_is_put_there_whole():
 
 @pytest.mark.parametrize("policy", [POLICY._replace(uid=Limit({}, {"day": 1})), POLICY._replace(overrides={("uid", "33"): NONE})])
 def test_local_users_are_refused_with_who_can(policy):
-    with pytest.raises(HostError, match=r"cannot count what local users send.*take the engine rspamd"):
+    with pytest.raises(HostError, match=r"cannot count what local users send.*set rate_limit_uid to \{\}"):
         texts(policy)
 
 
