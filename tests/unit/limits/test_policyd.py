@@ -51,7 +51,7 @@ def test_the_limits_are_written_as_the_policy_says_with_logins_of_our_own():
     }  # fmt: skip
     assert document["overrides"]["account"] == {
         "a@x.test": {"soft": {"day": 9}, "hard": {}},
-        dovecot_conf.CANARY: {"soft": {}, "hard": {"minute": CANARY_RECIPIENTS}},
+        dovecot_conf.CANARY: {"soft": {"minute": CANARY_RECIPIENTS}, "hard": {}},
         "goodstanding-control": {"soft": {}, "hard": {}},
     }
     assert document["shadow"] is False
@@ -301,6 +301,8 @@ def daemon(tmp_path, monkeypatch):
 
 def test_where_all_is_well_nothing_is_said(daemon):
     assert policyd.faults(daemon, POLICY) == []
+    other = {**POLICY.overrides, ("account", dovecot_conf.CANARY): Limit({}, {"minute": 99})}
+    assert policyd.faults(daemon, POLICY._replace(overrides=other)) == [], "what the frame says of our own logins is no difference"
 
 
 @pytest.mark.parametrize(
