@@ -95,10 +95,14 @@ def look(with_canary: bool, since: float) -> dict[str, t.Any]:
     if with_canary:
         with alone(False, "a look at the sending limits"):
             tried = canary.ask(run)
-    met = [hit for hit in engine.limited(run, time.time() - since) if hit.key != dovecot_conf.CANARY]
+    faults = engine.faults(run, policy)
+    try:
+        met = [hit for hit in engine.limited(run, time.time() - since) if hit.key != dovecot_conf.CANARY]
+    except HostError as exc:  # its store is gone, as faults() says in its own words
+        met, faults = [], [*faults, f"who met a limit is not known: {exc}"]
     met.sort(key=lambda hit: (-hit.refusals, hit.key))
     return {
-        "state": "present", "engine": engine.NAME, "shadow": policy.shadow, "faults": engine.faults(run, policy), "canary": tried,
+        "state": "present", "engine": engine.NAME, "shadow": policy.shadow, "faults": faults, "canary": tried,
         "met": [hit._asdict() for hit in met[:MAX_MET]],
     }  # fmt: skip
 

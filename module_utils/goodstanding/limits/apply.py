@@ -117,7 +117,7 @@ def _in(run: Run, engine: Engine, wish: Wish, state: State, check_mode: bool) ->
     """Put an engine into force; return the diff (None where nothing is to be done) and what keeps it from limiting."""
     files = engine.wanted(run, _with_canary(wish.policy), wish.settings)
     main, master = _without(run, state)
-    main, master = engine.plumb(run, postfix_own.put(main, wish.postfix), master)
+    main, master = engine.plumb(run, postfix_own.put(main, wish.postfix), master, wish.settings.timeout)
     plan = _plan(run, engine, files, (main, master), state)
     record = {
         "engine": wish.engine, "policy": policies.as_data(wish.policy), "store": wish.settings.store, "postfix": dict(wish.postfix),

@@ -45,8 +45,8 @@ class Engine(t.Protocol):
     def wanted(self, run: Run, policy: Policy, settings: Settings) -> list[File]:
         """Return its files as they must be, drop-ins of units too, but for Postfix's; HostError where it cannot do what is asked."""
 
-    def plumb(self, run: Run, main: str, master: str) -> tuple[str, str]:
-        """Return main.cf and master.cf with the engine asked by every smtpd service that knows logins."""
+    def plumb(self, run: Run, main: str, master: str, timeout: int) -> tuple[str, str]:
+        """Return main.cf and master.cf with the engine asked by every smtpd service that knows logins. timeout: see Settings."""
 
     def unplumb(self, main: str, master: str) -> tuple[str, str]:
         """Return main.cf and master.cf as they were before plumb(), to the byte."""

@@ -162,7 +162,7 @@ class Rspamd:
         ]
         return files + [File(path, _with_line(read_text(path) or "", line)) for path, line in _LINES.items()]
 
-    def plumb(self, run: Run, main: str, master: str) -> tuple[str, str]:
+    def plumb(self, run: Run, main: str, master: str, timeout: int = Settings().timeout) -> tuple[str, str]:
         main, master = milter.unplumb(main, master)
         binds = _binds(run)
         wanted = [
@@ -170,7 +170,7 @@ class Rspamd:
             for one in milter.services(run, main, master)
             if one.logins and not one.inner and not any(binds.names(m) for m in one.milters())
         ]
-        return milter.plumb(main, master, milter.token(PORT, self.settings.timeout), wanted)
+        return milter.plumb(main, master, milter.token(PORT, timeout), wanted)
 
     def unplumb(self, main: str, master: str) -> tuple[str, str]:
         return milter.unplumb(main, master)

@@ -37,7 +37,7 @@ class Played:
             File(str(self.folder / "secret"), settings.password, 0o640),
         ]
 
-    def plumb(self, run, main, master):
+    def plumb(self, run, main, master, timeout):
         return self.unplumb(main, master)[0] + f"asks {self.NAME}\n", master
 
     def unplumb(self, main, master):
