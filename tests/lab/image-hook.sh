@@ -3,7 +3,7 @@
 set -eu
 root=$1
 for unit in postfix dovecot opendkim rspamd redis-server rsyslog named knot rbldnsd rbldnsd.socket unbound unbound-resolvconf \
-    policyd-rate-limit postgresql mariadb slapd saslauthd \
+    nsd pdns policyd-rate-limit postgresql mariadb slapd saslauthd \
     apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer e2scrub_reap man-db.timer fstrim.timer systemd-timesyncd; do
     chroot "$root" systemctl disable "$unit" >/dev/null 2>&1 || true
 done

@@ -25,6 +25,7 @@ print(json.dumps({answer!r}))
 """
 ANSWERS = {
     "mail_account_lock": {"changed": True, "contained": True, "faults": [], "locked_at": {"a@alpha.test": 1.0}, "sessions_remaining": 0},
+    "mail_account_backend": {"changed": True, "accounts": ["a@alpha.test"], "refused": {}, "missing": [], "delivery": {}},
     "mail_lock_plumbing": {"changed": False},
     "mail_queue": {"changed": False, "held": {}, "moved": 0},
     "mail_lock_info": {"changed": False, "locks": {}, "plumbing": {"state": "present", "unguarded": []}, "sessions": {}},
@@ -34,15 +35,16 @@ ANSWERS = {
 
 @pytest.fixture
 def play(tmp_path):
-    """Return what runs a playbook with variables: (exit code, calls of mail_account_lock, output); its findings are in tmp_path."""
+    """Return what runs a playbook with variables: (exit code, calls that lock or unlock, output); its findings are in tmp_path. played:
+    what other modules answer."""
 
     if shutil.which("postconf", path="/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"):
         pytest.skip("the role would install packages for this machine's own Postfix")
 
-    def run(playbook, **given):
+    def run(playbook, played=None, **given):
         log = tmp_path / "log"
-        (tmp_path / "library").mkdir()
-        for name, answer in ANSWERS.items():
+        (tmp_path / "library").mkdir(exist_ok=True)
+        for name, answer in {**ANSWERS, **(played or {})}.items():
             (tmp_path / "library" / f"{name}.py").write_text(MODULE.format(log=str(log), name=name, answer=answer))
         here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
         hosts = {"mx1": here, "mx2": here}
@@ -57,6 +59,6 @@ def play(tmp_path):
             env=environment, cwd=ROOT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         calls = log.read_text().splitlines() if log.exists() else []
-        return done.returncode, [call for call in calls if call.startswith("mail_account_lock")], done.stdout + done.stderr
+        return done.returncode, [call for call in calls if call.startswith("mail_account_")], done.stdout + done.stderr
 
     return run

@@ -22,3 +22,17 @@ def test_a_local_user_of_a_host_that_is_not_there_is_named(play):
     code, calls, output = play("reinstate", **KNOWN, account="uid:33@mx3")
     assert (code, calls) == (2, [])
     assert "uid:33@mx3 is a user of a host that is not in the group" in output
+
+
+SHARED = [{"name": "sql", "type": "sqlite", "run_on": "localhost"}]
+
+
+def test_the_backends_that_the_fleet_shares_are_unlocked_first(play):
+    code, calls, output = play("reinstate", **KNOWN, account="a@alpha.test", account_lock_backends=SHARED)
+    assert (code, calls) == (0, ["mail_account_backend a@alpha.test", *["mail_account_lock a@alpha.test"] * 2]), output
+
+
+def test_where_no_host_could_set_the_new_password_nothing_is_unlocked(play):
+    known = {"app_passwords": "none", "new_password": True, "account_lock_password_command": ["false"]}
+    code, calls, output = play("reinstate", **known, account="a@alpha.test", account_lock_backends=SHARED)
+    assert (code, calls) == (2, []), output

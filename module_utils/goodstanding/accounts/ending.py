@@ -12,6 +12,7 @@ import contextlib
 import ipaddress
 import time
 import typing as t
+from pathlib import Path
 
 from ..host.files import HostError, Run, load_state, must, save_state
 from . import plumbing, sessions
@@ -123,6 +124,9 @@ def close_old_sockets(run: Run) -> tuple[int, int]:
     reloaded = state.get("reloaded")
     if reloaded is None:
         raise HostError("the lock's plumbing is not in place on this host: run the role account_lock with task install first")
+    if _postfix_started(run) > reloaded:  # every smtpd is one of the new master
+        save_state(plumbing.STATE_FILE, {**state, "drained": True})
+        return state.get("cut", 0), 0
     ports = _smtpd_ports(run)
     first: set[sessions.Socket] | None = None
     closed: set[sessions.Socket] = set()
@@ -139,6 +143,15 @@ def close_old_sockets(run: Run) -> tuple[int, int]:
             _close(run, one)
             closed.add(one)
         time.sleep(0.2)
+
+
+def _postfix_started(run: Run) -> float:
+    """Return the epoch at which Postfix's master was started; 0 where that is not known."""
+    queue = must(run, ["postconf", "-h", "queue_directory"], "Postfix's queue directory is not known").strip()
+    try:
+        return sessions.process_started(int(Path(queue, "pid/master.pid").read_text(encoding="ascii"))) or 0
+    except (OSError, ValueError):
+        return 0
 
 
 def _close_sockets_of(run: Run, addresses: list[str]) -> list[list[str]]:

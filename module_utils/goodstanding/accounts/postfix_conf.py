@@ -9,7 +9,7 @@ Python >= 3.9. Sources: postconf(5) "smtpd_recipient_restrictions", "smtpd_end_o
 
 from __future__ import annotations
 
-import re
+from ..host.tokens import Tokens
 
 MAP = "lmdb:/etc/postfix/goodstanding_locked"
 USERS_MAP = "lmdb:/etc/postfix/goodstanding_locked_users"
@@ -24,88 +24,27 @@ _TOKEN = f"check_sasl_access {MAP}"
 _TOKENS = {**dict.fromkeys(LISTS, _TOKEN), SUBMIT: f"!{USERS_MAP}"}
 #: What Postfix takes where the parameter is not set, behind our token.
 _DEFAULTS = {SUBMIT: ", static:anyone"}
-_WORD = _TOKEN.replace(" ", ",")  # lists are split at commas and spaces alike; an override without braces holds no space
-_NOTE = "# Good Standing: accounts that are locked, see the role account_lock"
-#: Added where the file had no newline at its end, which goes out again with the note.
-_NO_END = "# (the line above had no newline)\n"
-_OVERRIDE = re.compile(r"(-o[ \t]+(?:\{[ \t]*)?(?:" + "|".join(LISTS) + r")[ \t]*=)([ \t]*)([^\s}]?)")
+_LOCK = Tokens("# Good Standing: accounts that are locked, see the role account_lock", _TOKENS, LISTS, _DEFAULTS)
 
 
 def plumb_main(text: str) -> str:
     """Return main.cf with our maps first in each list; a list that is not set is added at the end."""
-    text = unplumb_main(text)
-    missing = []
-    for name, token in _TOKENS.items():
-        pattern = re.compile(rf"^({name}[ \t]*=[ \t]*)", re.MULTILINE)
-        if not pattern.search(text):
-            missing.append(_added(name))
-            continue
-        pieces, end = [], 0
-        for match in pattern.finditer(text):
-            pieces += [text[end : match.end()], token, _separator(text[match.end() :])]
-            end = match.end()
-        text = "".join(pieces) + text[end:]
-    if missing:
-        text += ("" if text.endswith("\n") or not text else "\n" + _NO_END) + _NOTE + "\n" + "".join(missing)
-    return text
-
-
-def _added(name: str) -> str:
-    return f"{name} = {_TOKENS[name]}{_DEFAULTS.get(name, '')}\n"
-
-
-def _separator(rest: str) -> str:
-    """Return what stands between the token and the value, which may begin on a continuation line or be empty."""
-    if rest[:1] not in ("\n", "\r", ""):
-        return ", "
-    for line in rest.splitlines()[1:]:
-        if line[:1] in (" ", "\t") and line.strip() and not line.lstrip().startswith("#"):
-            return ","
-        if line.strip() and not line.lstrip().startswith("#"):
-            break
-    return ""
+    return _LOCK.plumb_main(text)
 
 
 def unplumb_main(text: str) -> str:
     """Return main.cf as it was before plumb_main."""
-    note = text.find(_NOTE + "\n")
-    if note >= 0:
-        end = note + len(_NOTE) + 1
-        while any(text.startswith(_added(name), end) for name in _TOKENS):
-            end = text.index("\n", end) + 1
-        text = text[:note].removesuffix("\n" + _NO_END) + text[end:]
-    return re.sub("(?:" + "|".join(re.escape(token) for token in sorted(set(_TOKENS.values()))) + ")(?:, |,|)", "", text)
+    return _LOCK.unplumb_main(text)
 
 
 def plumb_master(text: str) -> str:
     """Return master.cf with the map first in each override of the two lists, in services that run smtpd."""
-    lines = unplumb_master(text).splitlines(keepends=True)
-    in_smtpd = False
-    for index, line in enumerate(lines):
-        if line.startswith("#") or not line.strip():
-            continue
-        if line[0] not in " \t":
-            fields = line.split()
-            in_smtpd = len(fields) > 7 and fields[7] == "smtpd"
-        if in_smtpd and not line.lstrip().startswith("#"):
-            lines[index] = _OVERRIDE.sub(_override, line)
-    return "".join(lines)
-
-
-def _override(match: re.Match[str]) -> str:
-    braces = "{" in match[1]
-    token = (_TOKEN if braces else _WORD) + ("," if match[3] else "")
-    if match[3] and braces:
-        token += " "
-    # Without braces a space ends the option: its value is empty and the next word is another option.
-    if not braces and match[2]:
-        return f"{match[1]}{_WORD}{match[2]}{match[3]}"
-    return f"{match[1]}{match[2]}{token}{match[3]}"
+    return _LOCK.plumb_master(text)
 
 
 def unplumb_master(text: str) -> str:
     """Return master.cf as it was before plumb_master."""
-    return re.sub(f"(?:{re.escape(_WORD)}|{re.escape(_TOKEN)})(?:, |,|)", "", text)
+    return _LOCK.unplumb_master(text)
 
 
 def effective(services: str, parameters: str, main: str) -> dict[str, dict[str, str]]:

@@ -81,14 +81,23 @@ def canary(run: Run, incident: str) -> Canary:
     ports = [port for port in loopback.ports(run) if port.logins]
     if not ports:
         return _unknown("no smtpd of this host offers AUTH over Dovecot (smtpd_sasl_type)")
-    secret = secrets.token_urlsafe(24)
     try:
         _set(run, False, incident)  # a proof that was killed may have left it locked
+        with login_for_a_moment() as secret:
+            return _walk(run, ports, secret, incident)
+    finally:
+        _set(run, False, incident)
+
+
+@contextlib.contextmanager
+def login_for_a_moment() -> t.Iterator[str]:
+    """Let Dovecot know the canary, and yield its password."""
+    secret = secrets.token_urlsafe(24)
+    try:
         write_file(File(dovecot_conf.CANARY_FILE, _entry(secret), 0o640, "dovecot"))
-        return _walk(run, ports, secret, incident)
+        yield secret
     finally:
         write_file(File(dovecot_conf.CANARY_FILE, "", 0o640, "dovecot"))
-        _set(run, False, incident)
 
 
 def _unknown(why: str) -> Canary:
@@ -113,7 +122,7 @@ def _walk(run: Run, ports: list[loopback.Port], secret: str, incident: str) -> C
     with contextlib.ExitStack() as stack:
         opened: dict[loopback.Port, smtplib.SMTP] = {}
         for port in ports:
-            client, said = _smtp(port, secret)
+            client, said = log_in(port, secret)
             if client is None:
                 return _unknown(f"before its lock the canary was not let in on port {port.number}: {said}")
             stack.callback(client.close)
@@ -130,7 +139,7 @@ def _walk(run: Run, ports: list[loopback.Port], secret: str, incident: str) -> C
             if code < 500 or "account locked" not in text:
                 why.append(f"the open session on port {port.number} was answered {code} {text}")
         with concurrent.futures.ThreadPoolExecutor(len(ports) + 1) as pool:  # each answer is delayed by two seconds
-            again = [pool.submit(_smtp, port, secret, loopback.STRANGER.format(number)) for number, port in enumerate(ports, 2)]
+            again = [pool.submit(log_in, port, secret, loopback.STRANGER.format(number)) for number, port in enumerate(ports, 2)]
             after = pool.submit(_imap, secret, loopback.STRANGER.format(1)).result()
         for port, attempt in zip(ports, again):
             client = attempt.result()[0]
@@ -140,7 +149,7 @@ def _walk(run: Run, ports: list[loopback.Port], secret: str, incident: str) -> C
     _set(run, False, incident)
     time.sleep(_REREAD)
     for port in ports:
-        client, said = _smtp(port, secret)
+        client, said = log_in(port, secret)
         if client is None:
             return _unknown(f"after it was unlocked the canary was not let in on port {port.number}: {said}")
         client.close()
@@ -150,7 +159,7 @@ def _walk(run: Run, ports: list[loopback.Port], secret: str, incident: str) -> C
     return {"smtp": "accepted" if any("port" in one for one in why) else "refused", "imap": imap, "why": "; ".join(why)[:300] or None}
 
 
-def _smtp(port: loopback.Port, secret: str, source: str = loopback.ADDRESS) -> tuple[smtplib.SMTP | None, str]:
+def log_in(port: loopback.Port, secret: str, source: str = loopback.ADDRESS) -> tuple[smtplib.SMTP | None, str]:
     """Return a session of the canary, or why there is none."""
     try:
         client = loopback.connect(port, source)

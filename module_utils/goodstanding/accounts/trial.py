@@ -27,7 +27,8 @@ from pathlib import Path
 from ..host.files import Run, must
 from . import dovecot_conf, loopback, postfix_conf
 
-_CONTROL = "goodstanding-control"
+#: The login of the mail that must pass: no sending limit counts it.
+CONTROL = "goodstanding-control"
 _SYSLOG = "goodstanding-trial"
 #: RFC 5737: an address that is in nobody's mynetworks.
 _STRANGER = "203.0.113.77"
@@ -168,7 +169,7 @@ def _free_port() -> int:
 
 
 def _questions(port: int, knows_logins: bool, recipient: str) -> dict[str, tuple[int, str]]:
-    login = f"LOGIN={_CONTROL}" if knows_logins else ""
+    login = f"LOGIN={CONTROL}" if knows_logins else ""
     found = {
         "control": _ask(port, login, recipient, True),
         "relay": _ask(port, f"ADDR={_STRANGER} NAME=[UNAVAILABLE]", "nobody@trial.invalid", False),

@@ -288,9 +288,10 @@ def _limited(case: Case, host: str) -> Said:
     if state == "refused":
         return HOLDS, ""
     if state == "accepted":
-        return DOES_NOT, "a test account could exceed its sending limit"
-    lost = "a test account that exceeds its limit and is refused proves it; the role rate_limit, which does that, does not exist yet"
-    return UNKNOWN, str(limit.get("why") or limit.get("msg") or lost)
+        return DOES_NOT, str(limit.get("why") or "a test account could exceed its sending limit")
+    return UNKNOWN, str(
+        limit.get("why") or limit.get("msg") or "a test account that exceeds its limit and is refused proves it; none was tried"
+    )
 
 
 CONDITIONS: tuple[tuple[str, t.Callable[[Case, str], Said]], ...] = (

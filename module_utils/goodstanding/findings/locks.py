@@ -13,7 +13,7 @@ import typing as t
 
 from ..accounts.lock import login_can_stand
 from ..triage.fleet import kind_of
-from . import ended
+from . import ended, limits
 from .times import epoch, iso
 
 Document = dict[str, t.Any]
@@ -75,6 +75,8 @@ def prove(
                 account = name if kind_of(name) == "login" or name.endswith(f"@{host}") else f"{name}@{host}"
                 note(document, account, host, str(lock["incident"])[:80], iso(lock["locked_at"]))
         document["drift"] = [row for row in (_drift(document, *each) for each in sorted(proofs.items())) if row]
+    if given.get("limits"):
+        document["limits"] = limits.rows(given["limits"])
     case = _case(document, given, now, window * 3600)
     for row in document["locks"]:
         for entry in row["hosts"]:
@@ -127,7 +129,7 @@ def _case(document: Document, given: t.Mapping[str, dict[str, t.Any]], now: floa
         proofs=given.get("proofs") or {},
         queues=given.get("queues") or {},
         persistence=given.get("persistence") or {},
-        limits=given.get("limits") or {},
+        limits=limits.proven(document["limits"]),
     )
 
 

@@ -11,7 +11,6 @@ Standard library only, Python >= 3.9.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import shutil
 import tempfile
@@ -24,14 +23,13 @@ from ..host import files as host_files
 from ..host import journal
 from ..host.files import File, HostError, Run, changes, diff, load_state, must, read_text, save_state, write_file
 from . import policy as policies
-from . import postfix_own
+from . import policyd, postfix_own, rspamd
 from .engine import Engine, Settings
 from .policy import CANARY_RECIPIENTS, Limit, Policy
 
 STATE_FILE = "rate_limit.json"
 MAIN, MASTER = f"{live.POSTFIX}/main.cf", f"{live.POSTFIX}/master.cf"
-#: Per engine its module and class; a module is loaded by name, when it is asked for.
-ENGINES = {"rspamd": ("rspamd", "Rspamd"), "policyd_rate_limit": ("policyd", "Policyd")}
+ENGINES: dict[str, t.Callable[[], Engine]] = {"rspamd": rspamd.Rspamd, "policyd_rate_limit": lambda: policyd}
 #: How long an engine may take until it limits, in seconds: Rspamd reads its rules, and waits for a resolver that does not answer.
 READY = 90
 _UNITS = "/etc/systemd/"
@@ -61,22 +59,15 @@ class Plan(t.NamedTuple):
 
 def engine_of(name: str) -> Engine:
     """Return the engine of this name; HostError where this version has none."""
-    module, kind = ENGINES[name]
-    try:
-        found: Engine = getattr(importlib.import_module(f"{__package__}.{module}"), kind)()
-    except ModuleNotFoundError as exc:
-        raise HostError(
-            f"this version has no engine {name}: set rate_limit_engine to {' or '.join(one for one in ENGINES if one != name)}"
-        ) from exc
-    return found
+    if name not in ENGINES:
+        raise HostError(f"this version has no engine {name}: set rate_limit_engine to {' or '.join(ENGINES)}")
+    return ENGINES[name]()
 
 
 def choose(run: Run, name: str) -> str:
     """Return the engine that is meant: auto is Rspamd where Postfix asks it already, else policyd-rate-limit."""
     if name != "auto":
         return name
-    from . import rspamd  # only here: another engine does not need it
-
     return "rspamd" if rspamd.asked(run, read_text(MAIN) or "", read_text(MASTER) or "") else "policyd_rate_limit"
 
 

@@ -199,8 +199,8 @@ def proposals(value: t.Any) -> dict[str, Proposed]:
 
 def as_data(policy: Policy) -> dict[str, t.Any]:
     """Return a policy as the JSON that the target's module takes."""
-    rows = [{"scope": scope, "key": key, **_as_data(limit)} for (scope, key), limit in sorted(policy.overrides.items())]
-    return {**{scope: _as_data(getattr(policy, scope)) for scope in SCOPES}, "overrides": rows, "shadow": policy.shadow}
+    rows = [{"scope": scope, "key": key, **halves(limit)} for (scope, key), limit in sorted(policy.overrides.items())]
+    return {**{scope: halves(getattr(policy, scope)) for scope in SCOPES}, "overrides": rows, "shadow": policy.shadow}
 
 
 def from_data(value: t.Any) -> Policy:
@@ -219,7 +219,8 @@ def from_data(value: t.Any) -> Policy:
     return Policy(limits["account"], limits["domain"], limits["uid"], overrides, data.get("shadow", False))
 
 
-def _as_data(limit: Limit) -> dict[str, dict[str, int]]:
+def halves(limit: Limit) -> dict[str, dict[str, int]]:
+    """Return a limit as JSON, the shortest window first."""
     return {name: {window: half[window] for window in WINDOWS if window in half} for name, half in limit._asdict().items()}
 
 

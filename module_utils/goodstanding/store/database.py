@@ -189,3 +189,14 @@ def load_run(engine: sa.Engine, run_id: str) -> dict[str, t.Any] | None:
     with engine.connect() as connection:
         text = connection.execute(sa.select(RUNS.c.document).where(RUNS.c.id == run_id)).scalar()
     return json.loads(text) if text else None
+
+
+def documents(engine: sa.Engine, since: str) -> t.Iterator[dict[str, t.Any]]:
+    """Yield the documents of the runs that started since a time, the oldest first."""
+    query = sa.select(RUNS.c.document).where(RUNS.c.started >= since).order_by(RUNS.c.started, RUNS.c.id)
+    try:
+        with engine.connect() as connection:
+            for (text,) in connection.execute(query.execution_options(yield_per=20)):
+                yield json.loads(text)
+    except sa.exc.SQLAlchemyError as exc:
+        raise StoreError(f"the runs cannot be read: {_reason(exc)}") from None

@@ -58,7 +58,7 @@ def judge(
         key=lambda row: (_ORDER[row["verdict"]], -sum(signal["weight"] for signal in row["signals"]), -row["recipients"], row["account"])
     )
     _add_clients(accounts, merged)
-    unknown = _unknown_hosts(logs)
+    unknown = unknown_hosts(logs)
     return {"accounts": accounts, "causes": _causes(logs, merged, accounts, limits), "unknown_hosts": unknown}
 
 
@@ -147,7 +147,8 @@ def _causes(
     return causes
 
 
-def _unknown_hosts(logs: dict[str, dict[str, t.Any]]) -> list[dict[str, str]]:
+def unknown_hosts(logs: dict[str, dict[str, t.Any]]) -> list[dict[str, str]]:
+    """Return the hosts whose log could not be read, or is not complete, with the reason."""
     unknown = []
     for host in sorted(logs):
         if "accounts" not in logs[host]:

@@ -178,3 +178,23 @@ def test_sessions_from_before_the_plumbing_are_cut_by_the_stop_and_counted_by_th
     assert (len(host.closed), state["drained"], state["cut"]) == (3, True, 3)
     assert ending.close_old_sockets(run) == (3, 0)
     assert ending.close_old_sockets(run) == (0, 0)
+
+
+def test_after_a_restart_of_postfix_no_session_is_an_old_one(monkeypatch, tmp_path):
+    """Whose process cannot be told counts as old, if it was there at the first look: here a client that came back."""
+    state, host = {"reloaded": 1000.0}, Host()
+    (tmp_path / "pid").mkdir()
+    (tmp_path / "pid/master.pid").write_text("  77\n")
+    monkeypatch.setattr(ending, "load_state", lambda name: dict(state))
+    monkeypatch.setattr(ending, "save_state", lambda name, value: (state.clear(), state.update(value)))
+    monkeypatch.setattr(ending, "PATIENCE", 0)
+    started = {77: 999.0}
+    monkeypatch.setattr(ending.sessions, "process_started", started.get)
+
+    def run(words, data=None):
+        return (0, f"{tmp_path}\n", "") if words[:2] == ["postconf", "-h"] else host.run(words)
+
+    assert ending.close_old_sockets(run)[1] > 0
+    started[77] = 1001.0
+    assert ending.close_old_sockets(run) == (0, 0)
+    assert state["drained"]

@@ -325,7 +325,7 @@ def test_findings_of_before_an_upgrade_are_read(tmp_path):
     old["schema_version"] = 3
     (tmp_path / "findings.json").write_text(json.dumps(old))
     document = files.load(str(tmp_path / "findings.json"), SCHEMA)
-    assert (document["schema_version"], document["locks"], document["outbreak"]["state"]) == (4, [], "not_proven")
+    assert (document["schema_version"], document["locks"], document["outbreak"]["state"]) == (5, [], "not_proven")
     assert document == {**finished(assessed()), "open_points": old["open_points"]}
 
 

@@ -129,7 +129,7 @@ CHANGES: list[tuple[int, str, str, t.Callable[[dict], t.Any]]] = [
     (5, "unknown", "could not be reached", lambda host: host["proofs"].update(FAILED)),
     (9, "unknown", "could not be reached", lambda host: host["limits"].update(FAILED)),
     (9, "does_not", "could exceed", lambda host: host["limits"].update(state="accepted")),
-    (9, "unknown", "the role rate_limit", lambda host: host.pop("limits")),
+    (9, "unknown", "none was tried", lambda host: host.pop("limits")),
     (9, "unknown", "no such daemon", lambda host: host.update(limits={"state": "unknown", "why": "no such daemon"})),
 ]  # fmt: skip
 

@@ -10,7 +10,7 @@ import json
 import pytest
 from goodstanding_src.module_utils.goodstanding.limits import policy
 from goodstanding_src.module_utils.goodstanding.limits.policy import Limit, PolicyError, Words, as_data, from_data, parse
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 TODAY = datetime.date(2026, 11, 24)
@@ -132,6 +132,7 @@ def test_what_has_no_effect_is_told():
             f"{NEWS} meets the limit of its domain alpha.test before its own in the day",
         ),
         ({"domain": {"soft": {"day": 1000}}, "overrides": [OWN]}, None),
+        ({"domain": {"soft": {"day": 900}}, "overrides": [override(name="plain")]}, None),
         ({"domain": {"soft": {"day": 900}}, "overrides": [OWN, override("domain", "alpha.test", MORE)]}, None),
     ],
 )
@@ -298,6 +299,7 @@ HALF = st.dictionaries(st.sampled_from([*policy.WINDOWS, "week"]), NUMBER, max_s
 LIMIT = st.dictionaries(st.sampled_from(["soft", "hard"]), HALF, max_size=2)
 
 
+@settings(max_examples=80, deadline=None)
 @given(LIMIT, LIMIT, st.sampled_from(["account", "domain", "uid", "group"]))
 def test_a_policy_is_never_harder_before_it_is_soft(default, other, subject):
     name = {"uid": 33, "group": "lists"}.get(subject, "alpha.test")

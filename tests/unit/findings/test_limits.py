@@ -1,0 +1,62 @@
+# Copyright: (c) 2026, the Good Standing developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the sending limits of the hosts mean for the run."""
+
+from __future__ import annotations
+
+import pytest
+from goodstanding_src.module_utils.goodstanding.findings import limits
+
+SET = {"state": "present", "engine": "rspamd", "shadow": False, "faults": [], "canary": {"state": "refused", "why": ""}, "met": []}
+HIT = {"scope": "account", "key": "a@x", "window": "hour", "kind": "soft", "refusals": 3, "first": 1.0, "last": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "proven"),
+    [
+        (SET, "present", "refused"),
+        ({**SET, "canary": None}, "present", "unknown"),
+        ({**SET, "canary": {"state": "unknown", "why": "no login"}}, "present", "unknown"),
+        ({**SET, "canary": {"state": "accepted", "why": "9 recipients"}}, "damaged", "accepted"),
+        ({**SET, "faults": ["redis is down"]}, "damaged", "accepted"),
+        ({**SET, "shadow": True, "canary": {"state": "accepted", "why": ""}}, "present", "accepted"),
+        ({**SET, "state": "absent", "engine": None, "shadow": None, "canary": None}, "absent", "accepted"),
+        ({"failed": True, "msg": "unreachable"}, "unknown", "unknown"),
+        ({}, "unknown", "unknown"),
+    ],
+)
+def test_only_a_test_account_that_was_refused_proves_limits(answer, state, proven):
+    (row,) = limits.rows({"mx1": answer})
+    assert row["state"] == state
+    said = limits.proven([row])["mx1"]
+    assert said["state"] == proven
+    assert bool(said["why"]) == (proven != "refused")
+    assert bool(limits.damaged({"limits": [row]})) == (state == "damaged")
+
+
+def points(**answers):
+    said = []
+    limits.points({"limits": limits.rows(answers)}, lambda *point: said.append(point))
+    return said
+
+
+def test_a_host_that_does_not_limit_is_said_first_of_all():
+    (point,) = points(mx1={**SET, "faults": ["redis is down", "no milter"]}, mx2=SET)
+    assert point[0] == "critical"
+    assert "mx1 does not limit what an account sends: redis is down; no milter" in point[2]
+
+
+def test_who_met_a_limit_is_said_once_for_the_fleet():
+    met = [HIT, {**HIT, "kind": "shadow", "key": "b@x"}, {**HIT, "kind": "hard"}]
+    said = points(mx1={**SET, "met": met}, mx2={**SET, "met": [HIT]})
+    assert [(point[0], point[2]) for point in said] == [
+        ("warning", "account a@x met its hard limit per hour 3 times on mx1"),
+        ("info", "account b@x would have met its limit per hour 3 times on mx1"),
+        ("warning", "account a@x met its soft limit per hour 6 times on mx1, mx2"),
+    ]
+
+
+def test_of_many_that_met_a_limit_those_refused_most_are_kept():
+    (row,) = limits.rows({"mx1": {**SET, "met": [{**HIT, "key": f"{n}@x", "refusals": n} for n in range(200)]}})
+    assert [hit["refusals"] for hit in row["met"]] == list(range(199, 149, -1))
