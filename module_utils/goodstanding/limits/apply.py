@@ -256,21 +256,19 @@ def _back(run: Run, plan: Plan, new: State, state: State) -> str:
         save_state(STATE_FILE, state)
     else:
         write_file(File(f"{host_files.STATE}/{STATE_FILE}", None))
-    said = "the old files are back"
+    run(["systemctl", "daemon-reload"])
+    here = {"enabled": True, "active": True}
+    stood = {unit: here if unit in state.get("units", {}) else row for unit, row in new["units"].items()}
+    back = {unit: row for unit, row in reversed(list(stood.items())) if unit in plan.restart or unit in plan.wake}
+    faults = _stand_all(run, {**back, **dict.fromkeys(plan.stop, here)})
     try:
-        run(["systemctl", "daemon-reload"])
-        for unit in reversed(list(new["units"])):
-            if unit in plan.restart or unit in plan.wake:
-                _stand(run, unit, new["units"][unit] if unit not in state.get("units", {}) else {"enabled": True, "active": True}, True)
-        for unit in plan.stop:
-            _stand(run, unit, {"enabled": True, "active": True}, True)
         if plan.postfix:
             live.reload(run)
     except HostError as again:
-        said += f", and then {again}"
+        faults.append(str(again))
     if not state.get("engine"):
         _tidy(new)
-    return said
+    return "; and then ".join(["the old files are back", *faults])
 
 
 # ---- out
@@ -305,12 +303,12 @@ def _out(run: Run, state: State, check_mode: bool) -> list[dict[str, str]]:
     for file, _ in files:
         write_file(file)
     must(run, ["systemctl", "daemon-reload"], "systemd does not read the units anew")
-    for unit, row in units.items():
-        if row["active"]:
-            _stand(run, unit, row, True)
+    faults = _stand_all(run, {unit: row for unit, row in units.items() if row["active"]})
     _tidy(state)
     write_file(File(f"{host_files.STATE}/{STATE_FILE}", None))
     _note("absent", state["engine"], plan)
+    if faults:
+        raise HostError(f"the limits are out and the old files are back, but {'; '.join(faults)}")
     return shown
 
 
@@ -372,6 +370,17 @@ def _stand(run: Run, unit: str, row: t.Mapping[str, t.Any], restart: bool = Fals
             must(run, ["systemctl", "restart", unit], f"the unit does not start: see 'journalctl -u {unit}'")
     else:
         run(["systemctl", "stop", unit])
+
+
+def _stand_all(run: Run, rows: t.Mapping[str, t.Mapping[str, t.Any]]) -> list[str]:
+    """Let each of these units stand as it did, and start those that ran anew; return what failed."""
+    faults = []
+    for unit, row in rows.items():
+        try:
+            _stand(run, unit, row, True)
+        except HostError as exc:
+            faults.append(str(exc))
+    return faults
 
 
 def _shown(changed: list[tuple[File, str | None]]) -> list[dict[str, str]]:

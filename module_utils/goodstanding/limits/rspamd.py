@@ -7,7 +7,9 @@ What a limit of N recipients in a window of W seconds means here. The module's b
 second. A flood that lasts T seconds gets N + T * N / W recipients through, rounded down, and none more: N at once where T is short, and
 2 * N in the first whole window, N in each later one. A message counts with all of its recipients, and is refused whole where it does not
 fit. The module alone lets a message of any size into an empty bucket, and (Rspamd 3.4, Debian 12) counts a message only when all is done
-with it, so that those that are looked at together pass: rspamd_lua.py prevents both, also between processes and hosts with one Redis.
+with it, so that those that are looked at together pass: rspamd_lua.py prevents both, also between processes and hosts with one Redis. Left
+is a Redis that hosts of both releases share: Rspamd 3.4 does not see what 3.12 is still looking at (two such hosts, flooded at once with 20
+an hour, let 20, 20 and 21 through).
 
 Where Rspamd was Postfix's milter already, it counts along with its other work. Where it was not, Postfix gets a second proxy worker as
 milter, in which nothing runs but the limits: no message is filtered, delayed or given a header that was not before. With the worker

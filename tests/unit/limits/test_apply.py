@@ -196,6 +196,26 @@ def test_after_a_failure_everything_is_as_before(host, monkeypatch, fail):
     assert not (host.folder / "state/rate_limit.json").exists()
 
 
+def test_a_unit_that_does_not_come_back_keeps_no_other_one_from_it(host):
+    host.units["one"] = True, True
+    before = host.tree()
+    host.broken = {"one"}
+    with pytest.raises(HostError, match="the old files are back; and then systemctl restart one"):
+        apply.apply(host.run, wish(), False)
+    assert host.tree() == before
+
+
+def test_limits_are_out_also_where_a_unit_does_not_come_back(host):
+    host.units["one"] = True, True
+    before = host.tree()
+    apply.apply(host.run, wish(), False)
+    host.broken = {"one"}
+    with pytest.raises(HostError, match="the limits are out"):
+        apply.apply(host.run, None, False)
+    assert host.tree() == before
+    assert apply.apply(host.run, None, False)["changed"] is False
+
+
 def test_after_a_failure_of_a_later_run_the_first_stands(host):
     apply.apply(host.run, wish(), False)
     stands = host.tree()
