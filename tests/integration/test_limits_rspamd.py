@@ -84,7 +84,10 @@ def test_a_second_run_changes_nothing(host):
 
 @pytest.mark.parametrize("connections", [1, 4, 20])
 def test_a_flood_is_cut_at_the_limit(host, connections):
-    assert flood(host, "alice@alpha.test", 60, 1, connections) == {"250": SOFT, "451": HARD - SOFT, "554": 60 - HARD}
+    codes = flood(host, "alice@alpha.test", 60, 1, connections)
+    assert (codes["250"], sum(codes.values())) == (SOFT, 60)
+    # What is put off at the same moment counts a moment later with Rspamd 3.4: the hard limit may put off a few more before it refuses.
+    assert HARD - SOFT <= codes["451"] <= HARD - SOFT + connections - 1
     assert flood(host, "bob@beta.test", 10) == {"250": 10}, "another account is untouched"
 
 
@@ -151,4 +154,5 @@ def test_shadow_refuses_nothing_and_names_who_would_have_been(host):
 def test_who_met_a_limit_is_told(host):
     flood(host, "mallory@beta.test", 60, 1, 2)
     met = {hit["kind"]: hit["refusals"] for hit in look(host)["met"] if hit["key"] == "mallory@beta.test"}
-    assert met == {"soft": HARD - SOFT, "hard": 60 - HARD}
+    assert sum(met.values()) == 60 - SOFT
+    assert met["soft"] in (HARD - SOFT, HARD - SOFT + 1)
