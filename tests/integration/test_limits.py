@@ -18,8 +18,8 @@ from lab import HOSTS, VICTIM, acts, lab, module, on, playbook, run
 
 # What a host is, for a comparison to the byte: files, owners and modes, and how units stand.
 TREE = r"""
-find /etc /var/lib/goodstanding /var/lib/redis -xdev ! -name journal.jsonl ! -name .lock ! -name 'maillog.db*' -type f -exec sha256sum {} + |
-    sort -k2
+find /etc /var/lib/goodstanding /var/lib/redis -xdev ! -name journal.jsonl ! -name .lock ! -name 'maillog.db*' -type f \
+    -exec sha256sum {} + | sort -k2
 find /etc /var/lib/redis -xdev -printf '%p %m %U %G %l\n' | sort
 for unit in rspamd redis-server redis-server@goodstanding policyd-rate-limit postfix; do
     echo "$unit $(systemctl is-enabled $unit) $(systemctl is-active $unit)"
