@@ -52,11 +52,7 @@ def read(data: bytes, asked: bytes) -> Reply:
         raise WireError("the message is damaged") from exc
     target = name.to_text(omit_final_dot=True).lower() if seen else None
     why = "" if rcode in ("NOERROR", "NXDOMAIN") else f"the answer was {rcode}"
-    return Reply(rcode, tuple(sorted(values)), why, target, bool(message.flags & dns.flags.AA) or _own_zone(message))
-
-
-def _own_zone(message: dns.message.Message) -> bool:
-    return any(rrset.rdtype == dns.rdatatype.SOA for rrset in message.authority)
+    return Reply(rcode, tuple(sorted(values)), why, target, bool(message.flags & dns.flags.AA))
 
 
 def _value(rdata: t.Any) -> str:
@@ -165,27 +161,48 @@ class Dns:
             self.table.setdefault(question, Reply("TIMEOUT", why="the time for this run was over"))
         return [question for question in todo if not self.table[question].known]
 
-    def work(self, tasks: t.Sequence[t.Callable[[], Result]]) -> list[Result | None]:
-        """Return what each pure function makes of the answers: all that they still need is asked at once, round by round.
 
-        None stands for one that wanted more rounds than there are.
-        """
-        results: list[Result | None] = [None] * len(tasks)
-        left = list(range(len(tasks)))
-        for _ in range(MAX_ROUNDS):
-            wanted: dict[Question, None] = {}
-            still = []
-            for at in left:
-                try:
-                    results[at] = tasks[at]()
-                except Unanswered as exc:
-                    wanted.update(dict.fromkeys(exc.questions))
-                    still.append(at)
-            left = still
-            if not left:
-                break
-            self.ask(wanted)
-        return results
+class Zoned:
+    """Asks of each name the servers of its own zone, or the resolvers where a zone names none; table and ask() are as those of Dns."""
+
+    def __init__(self, resolvers: Dns, zones: t.Mapping[str, Dns]) -> None:
+        self.resolvers, self.zones = resolvers, zones
+        self.table: dict[Question, Reply] = {}
+
+    def ask(self, questions: t.Iterable[Question]) -> None:
+        """Put the answers to the questions into the table."""
+        groups: dict[int, tuple[Dns, list[Question]]] = {}
+        for question in questions:
+            labels = question[0].split(".")
+            above = (".".join(labels[at:]) for at in range(len(labels)))
+            server = next((self.zones[name] for name in above if name in self.zones), self.resolvers)
+            groups.setdefault(id(server), (server, []))[1].append(question)
+        for server, group in groups.values():
+            server.ask(group)
+            self.table.update({question: server.table[question] for question in group})
 
 
-__all__ = ["Dns", "ResolverError", "read"]
+def work(source: Dns | Zoned, tasks: t.Sequence[t.Callable[[], Result]]) -> list[Result | None]:
+    """Return what each pure function makes of the answers: all that they still need is asked at once, round by round.
+
+    None stands for one that wanted more rounds than there are.
+    """
+    results: list[Result | None] = [None] * len(tasks)
+    left = list(range(len(tasks)))
+    for _ in range(MAX_ROUNDS):
+        wanted: dict[Question, None] = {}
+        still = []
+        for at in left:
+            try:
+                results[at] = tasks[at]()
+            except Unanswered as exc:
+                wanted.update(dict.fromkeys(exc.questions))
+                still.append(at)
+        left = still
+        if not left:
+            break
+        source.ask(wanted)
+    return results
+
+
+__all__ = ["Dns", "ResolverError", "Zoned", "read", "work"]

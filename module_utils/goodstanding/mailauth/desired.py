@@ -46,6 +46,27 @@ class Plan(t.NamedTuple):
     budgets: dict[str, dict[str, t.Any]]
 
 
+# What may be said of each thing.
+_FIELDS = {
+    "domain": {"domain", "hosts", "spf", "dmarc", "mta_sts", "tls_rpt"},
+    "spf": {"include", "terms", "remove", "all"},
+    "dmarc": {"policy", "sp", "np", "adkim", "aspf", "fo", "rua", "ruf", "testing", "may_weaken", "may_skip"},
+    "mta_sts": {"mode", "mx", "max_age"},
+    "tls_rpt": {"rua"},
+    "dkim": {"domain", "selector", "record", "revoked", "cname", "ttl"},
+}
+
+
+def _only(kind: str, given: t.Any, where: str) -> dict[str, t.Any]:
+    """Return a dictionary of the inventory; a misspelt field would otherwise be silently nothing."""
+    if not isinstance(given, t.Mapping):
+        raise InventoryError(f"{where}: {given!r} is no dictionary")
+    odd = set(given) - _FIELDS[kind]
+    if odd:
+        raise InventoryError(f"{where}: {', '.join(sorted(map(str, odd)))} is not known there: {', '.join(sorted(_FIELDS[kind]))}")
+    return dict(given)
+
+
 class _Zones:
     """The zones of the inventory: which one holds a name, and where an address has its reverse name."""
 
@@ -204,7 +225,10 @@ class _Planner:
 
     def domains(self) -> None:
         for domain in self.fleet.get("domains") or []:
-            name = _name(domain["domain"], "domains")
+            name = _name(_only("domain", domain, "domains").get("domain"), "domains")
+            for kind in ("spf", "dmarc", "mta_sts", "tls_rpt"):
+                if domain.get(kind):
+                    _only(kind, domain[kind], f"domain {name}: {kind}")
             self.domain_spf(name, domain)
             self.domain_dmarc(name, domain.get("dmarc"))
             self.domain_sts(name, domain.get("mta_sts"))
@@ -231,7 +255,8 @@ class _Planner:
 
     def keys(self) -> None:
         for key in self.fleet.get("dkim") or []:
-            domain, selector = _name(key["domain"], "dkim"), str(key["selector"]).lower()
+            _only("dkim", key, "dkim")
+            domain, selector = _name(key.get("domain"), "dkim"), str(key.get("selector")).lower()
             name = dkim.selector_name(domain, selector)
             if key.get("cname"):
                 target = _name(key["cname"], f"dkim {name}", underscores=True)

@@ -26,7 +26,7 @@ class Result(t.NamedTuple):
     lookups: int
 
 
-class _Query(library.query):  # type: ignore[misc]  the library has no types
+class _Query(library.query):
     """pyspf with the table of answers in the place of its own DNS."""
 
     def __init__(self, answers: Answers, *words: t.Any) -> None:

@@ -16,7 +16,9 @@ import ssl
 import threading
 import typing as t
 
+from .asking import Dns
 from .sts import MAX_POLICY
+from .sts import host as sts_host
 
 PATH = "/.well-known/mta-sts.txt"
 _AT_ONCE = 16
@@ -33,7 +35,7 @@ class Fetched(t.NamedTuple):
 
 def fetch(domain: str, addresses: t.Sequence[str], port: int = 443, timeout: float = 10.0, ca_file: str | None = None) -> Fetched:
     """Return the policy of a domain. timeout: seconds for one address, from the connection to the last octet."""
-    host = f"mta-sts.{domain}"
+    host = sts_host(domain)
     last = Fetched("unknown", why=f"{host} has no address")
     context = ssl.create_default_context(cafile=ca_file)
     for address in addresses[:4]:
@@ -83,8 +85,19 @@ def _cut(connection: socket.socket) -> None:
         connection.shutdown(socket.SHUT_RDWR)
 
 
-def fetch_all(wanted: t.Mapping[str, t.Sequence[str]], **options: t.Any) -> dict[str, Fetched]:
-    """Return the policy of each domain. wanted: per domain the addresses of its policy host."""
+def policies(dns: Dns, domains: t.Sequence[str], port: int = 443, timeout: float = 10.0, ca_file: str | None = None) -> dict[str, Fetched]:
+    """Return the policy of each domain: the addresses of all policy hosts are asked for at once, then the policies are fetched."""
+    dns.ask([(sts_host(domain), kind) for domain in domains for kind in ("A", "AAAA")])
+    found: dict[str, Fetched] = {}
     with concurrent.futures.ThreadPoolExecutor(_AT_ONCE, "mta-sts") as pool:
-        jobs = {domain: pool.submit(fetch, domain, addresses, **options) for domain, addresses in wanted.items()}
-        return {domain: job.result() for domain, job in jobs.items()}
+        jobs = {}
+        for domain in domains:
+            replies = [dns.table[(sts_host(domain), kind)] for kind in ("A", "AAAA")]
+            addresses = [value for reply in replies for value in reply.values]
+            if addresses:
+                jobs[domain] = pool.submit(fetch, domain, addresses, port, timeout, ca_file)
+                continue
+            failed = next((reply.why for reply in replies if not reply.known), None)
+            found[domain] = Fetched("unknown" if failed else "wrong", why=failed or f"{sts_host(domain)} has no address")
+        found.update({domain: job.result() for domain, job in jobs.items()})
+    return found

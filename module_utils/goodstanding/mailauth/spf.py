@@ -9,6 +9,7 @@ import ipaddress
 import re
 import typing as t
 
+from ..dnsbl.names import DOCUMENTATION
 from .answers import Answers, Reply, Unanswered, absent
 from .finding import ERROR, NOTE, WARNING, Finding, shown
 
@@ -25,7 +26,7 @@ _RECORD = re.compile(r"v=spf1(?: |\Z)", re.IGNORECASE)
 _LOOKALIKE = re.compile(r"[\"'\s]*(?:v\s*=\s*)?spf\d?", re.IGNORECASE)
 _MODIFIER = re.compile(r"([A-Za-z][A-Za-z0-9._-]*)=(.*)\Z")
 _DIRECTIVE = re.compile(r"([-+?~]?)([A-Za-z][A-Za-z0-9_-]*)(?::([^/]*(?:/(?![0-9]+(?:/|\Z)|/)[^/]*)*))?((?:/[0-9]+)?(?://[0-9]+)?)\Z")
-_MACRO = re.compile(r"%(?:%|_|-|\{[slodiphcrtvSLODIPHCRTV][0-9]{0,3}[rR]?[-.+,/_=]*\})")
+_MACRO = re.compile(r"%(?:%|_|-|\{[slodiphvSLODIPHV][0-9]{0,3}[rR]?[-.+,/_=]*\})")
 _TOP = re.compile(r"\.(?:[0-9A-Za-z]*[A-Za-z][0-9A-Za-z]*|[0-9A-Za-z]+-[0-9A-Za-z-]*[0-9A-Za-z])\.?\Z")
 _COUNTED = frozenset(("include", "a", "mx", "ptr", "exists", "redirect"))
 _NAMES = _COUNTED - {"redirect"} | {"ip4", "ip6", "all"}
@@ -122,7 +123,8 @@ def _term(word: str) -> tuple[Term | None, str | None]:
     if name not in _NAMES:
         return None, "a mechanism of this name does not exist"
     if name in ("ip4", "ip6"):
-        return term, None if value and term.network and "//" not in prefixes else f"it is no {name} address or net"
+        sound = value and term.network and re.match(r"(?:/(?:0|[1-9][0-9]*))?\Z", prefixes)
+        return term, None if sound else f"it is no {name} address or net"
     if name == "all":
         return term, "all takes nothing after it" if value is not None or prefixes else None
     what = _domain(value) if value is not None else None
@@ -233,10 +235,7 @@ def _alone(term: Term) -> t.Iterator[tuple[str, str, str, str, str]]:
                 "Name your own addresses.",
                 "RFC 7208 section 11.4",
             )
-        elif not network.is_global and not any(
-            network.version == net.version and network.subnet_of(net)
-            for net in _DOCUMENTATION  # type: ignore[arg-type]
-        ):
+        elif not network.is_global and not _documentation(network):
             yield (
                 WARNING,
                 "spf_private",
@@ -248,7 +247,9 @@ def _alone(term: Term) -> t.Iterator[tuple[str, str, str, str, str]]:
             yield (NOTE, "spf_host_bits", f"{term.text} means {network}", f"Write {term.name}:{network}.", "RFC 7208 section 5.6")
 
 
-_DOCUMENTATION = [ipaddress.ip_network(net) for net in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")]
+def _documentation(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
+    """Return whether a net is one of those that examples and labs are made of."""
+    return any(network.network_address in net and network.prefixlen >= net.prefixlen for net in DOCUMENTATION)
 
 
 def lint(name: str, texts: t.Sequence[str], answers: Answers | None = None, required: bool = True) -> list[Finding]:

@@ -32,6 +32,11 @@ class Policy(t.NamedTuple):
     faults: tuple[tuple[str, str, str, str], ...]
 
 
+def host(domain: str) -> str:
+    """Return the name that serves the policy of a domain."""
+    return f"mta-sts.{domain}"
+
+
 def is_record(text: str) -> bool:
     return _RECORD.match(text) is not None or text.strip() == OWNER
 
@@ -108,9 +113,9 @@ def read_policy(text: str) -> Policy:
         fault(ERROR, "sts_policy_age", f"its max_age is {shown(fields.get('max_age', ''), 20)}", f"Write seconds, at most {MAX_AGE}.")
     elif age < SHORT_AGE and mode != "none":
         fault(WARNING, "sts_policy_short", f"its max_age is {age} seconds: it protects for less than a day", "Write weeks: 1209600.")
-    for host in hosts:
-        if not _MX.match(host):
-            fault(ERROR, "sts_policy_mx", f"mx: {shown(host, 60)} is no host name", "Write a name, or *. and a name.")
+    for each in hosts:
+        if not _MX.match(each):
+            fault(ERROR, "sts_policy_mx", f"mx: {shown(each, 60)} is no host name", "Write a name, or *. and a name.")
     if not hosts and mode in ("enforce", "testing"):
         fault(ERROR, "sts_policy_no_mx", "it names no mx", "Name each MX host of the domain.")
     if mode == "testing":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import typing as t
+from functools import partial
 
 from . import dkim, dmarc, lint, receivers, spf, sts
 from .answers import Answers, Reply, gather, need
@@ -158,11 +159,11 @@ def domain_view(domain: Domain, senders: t.Sequence[Sender], answers: Answers, p
     mine = [sender for sender in senders if not domain.hosts or sender.host in domain.hosts]
     parts = gather(
         [
-            lambda: _spf(domain, mine, answers),
-            lambda: _dkim(domain, answers),
-            lambda: _dmarc(domain, answers),
-            lambda: _transport(domain, answers, policy),
-            lambda: _receives(domain, answers),
+            partial(_spf, domain, mine, answers),
+            partial(_dkim, domain, answers),
+            partial(_dmarc, domain, answers),
+            partial(_transport, domain, answers, policy),
+            partial(_receives, domain, answers),
         ]
     )
     data: dict[str, t.Any] = {"domain": domain.domain}
@@ -172,29 +173,21 @@ def domain_view(domain: Domain, senders: t.Sequence[Sender], answers: Answers, p
         data.update(part.data)
         findings += part.findings
         checklist += part.checklist
-    checklist += gather([lambda: _together(domain, data, answers)])[0]
+    checklist += _together(domain, data, answers)
     return View(data, findings, checklist)
 
 
 def _spf(domain: Domain, senders: t.Sequence[Sender], answers: Answers) -> View:
-    tasks = [
-        (lambda sender=sender, envelope=envelope: evaluate(answers, str(sender.address), envelope, sender.helo or envelope))
-        for envelope in domain.envelope
-        for sender in senders
-    ]
     pairs = [(envelope, sender) for envelope in domain.envelope for sender in senders]
-    results = gather(
-        [
-            lambda: list(zip(pairs, gather(tasks))),
-            lambda: gather([lambda name=name: _spf_lint(name, answers) for name in domain.envelope]),  # type: ignore[misc]
-        ]
-    )
+    tasks = [partial(evaluate, answers, str(sender.address), envelope, sender.helo or envelope) for envelope, sender in pairs]
+    linted = [partial(_spf_lint, name, answers) for name in domain.envelope]
+    found: list[t.Any] = gather([partial(gather, tasks), partial(gather, linted)])
+    results, budgets = zip(pairs, found[0]), found[1]
     rows = [
         {"envelope": envelope, "address": str(sender.address), "host": sender.host, **result._asdict()}
-        for (envelope, sender), result in results[0]
+        for (envelope, sender), result in results
     ]
-    linted = results[1]
-    findings = [finding for each in linted for finding in each.findings]
+    findings = [finding for each in budgets for finding in each.findings]
     bad = [row for row in rows if row["result"] not in ("pass", "unknown", "temperror")]
     open_ = [row for row in rows if row["result"] in ("unknown", "temperror")]
     if bad:
@@ -206,7 +199,7 @@ def _spf(domain: Domain, senders: t.Sequence[Sender], answers: Answers) -> View:
         state = _unknown("spf", domain.domain, open_[0]["why"] if open_ else "no sending address is given")
     else:
         state = receivers.row("spf", domain.domain, HOLDS)
-    return View({"spf": rows, "spf_budget": [each.data for each in linted]}, findings, [state])
+    return View({"spf": rows, "spf_budget": [each.data for each in budgets]}, findings, [state])
 
 
 def _spf_repair(row: dict[str, t.Any]) -> str:
@@ -364,10 +357,6 @@ def _receives(domain: Domain, answers: Answers) -> View:
     return View(data, [], [receivers.row("author_receives", domain.domain, DOES_NOT, why, f"Publish an MX record of {domain.domain}.")])
 
 
-def sts_host(domain: str) -> str:
-    return f"mta-sts.{domain}"
-
-
 def _transport(domain: Domain, answers: Answers, fetched: Fetched | None) -> View:
     name, report = f"_mta-sts.{domain.domain}", f"_smtp._tls.{domain.domain}"
     record, reporting, mx = need(answers, (name, "TXT"), (report, "TXT"), (domain.domain, "MX"))
@@ -398,7 +387,7 @@ def _transport(domain: Domain, answers: Answers, fetched: Fetched | None) -> Vie
 
 def _policy(domain: Domain, fetched: Fetched, mx: Reply, seen: dict[str, t.Any]) -> list[Finding]:
     """Judge a policy that was fetched; say in seen what it is."""
-    where = f"https://{sts_host(domain.domain)}/.well-known/mta-sts.txt"
+    where = f"https://{sts.host(domain.domain)}/.well-known/mta-sts.txt"
     if fetched.state == "unknown":
         seen.update(state=UNKNOWN, why=fetched.why)
         return []
@@ -410,7 +399,7 @@ def _policy(domain: Domain, fetched: Fetched, mx: Reply, seen: dict[str, t.Any])
                 "sts_policy_fetch",
                 where,
                 fetched.why,
-                f"Serve the policy there by HTTPS with a certificate for {sts_host(domain.domain)}.",
+                f"Serve the policy there by HTTPS with a certificate for {sts.host(domain.domain)}.",
                 "RFC 8461 section 3.3",
             )
         ]
@@ -443,9 +432,7 @@ def _together(domain: Domain, data: dict[str, t.Any], answers: Answers) -> list[
     policy = data["dmarc"]
     pairs = [("aspf", row["envelope"], row) for row in data["spf"]] + [("adkim", row["domain"], row) for row in data["dkim"]]
     # By RFC 9989 and by RFC 7489: receivers of either kind are there.
-    aligned = gather(
-        [lambda other=other, mode=mode: dmarc.aligned(domain.domain, other, policy[mode], answers) for mode, other, _ in pairs]
-    )  # type: ignore[misc]
+    aligned = gather([partial(dmarc.aligned, domain.domain, other, policy[mode], answers) for mode, other, _ in pairs])
     for (_, _, row), both in zip(pairs, aligned):
         row["aligned"] = all(both)
     passed = {"pass": HOLDS, "unknown": UNKNOWN, "temperror": UNKNOWN}
@@ -456,7 +443,7 @@ def _together(domain: Domain, data: dict[str, t.Any], answers: Answers) -> list[
     either = receivers.any_of([envelope, signed])
     spf_aligned = receivers.all_of(state if right else DOES_NOT for state, right in by_spf)
     dkim_aligned = receivers.any_of([*(state for state, right in by_dkim if right), *([] if by_dkim else [UNKNOWN])])
-    both = receivers.any_of([spf_aligned, dkim_aligned])
+    whole = receivers.any_of([spf_aligned, dkim_aligned])
     rows = [
         receivers.row(
             "spf_or_dkim", domain.domain, either, f"SPF: {envelope}, DKIM: {signed}", "Repair SPF and DKIM as the rows for them say."
@@ -467,7 +454,7 @@ def _together(domain: Domain, data: dict[str, t.Any], answers: Answers) -> list[
         receivers.row(
             "alignment",
             domain.domain,
-            both,
+            whole,
             why,
             f"Sign with d={domain.domain}, and use envelope senders of {domain.domain} or of a name below it.",
         )

@@ -147,6 +147,8 @@ SPF = {
     "v=spf1 a/33 -all": "spf_syntax",
     "v=spf1 a//129 -all": "spf_syntax",
     "v=spf1 a/024 -all": "spf_syntax",
+    "v=spf1 ip4:198.51.100.0/024 -all": "spf_syntax",
+    "v=spf1 -all exp=%{r}.alpha.test": "spf_syntax",
     "v=spf1 mx:alpha.test, -all": "spf_syntax",
     "v=spf1 all:x -all": "spf_syntax",
     "v=spf1 =all": "spf_syntax",
