@@ -288,7 +288,11 @@ def _dkim(domain: Domain, answers: Answers) -> View:
     weak = [row["name"] for row in rows if row["kind"] == "rsa" and (row["bits"] or 0) < 2048]
     checklist.append(
         receivers.row(
-            "dkim_2048", domain.domain, receivers.all_of(strong), _names(weak), "Rotate to a key of 2048 bits (playbooks/rotate_dkim.yml)."
+            "dkim_2048",
+            domain.domain,
+            receivers.all_of(strong),
+            _names(weak) or ("" if receivers.all_of(strong) == HOLDS else "not every key could be read"),
+            "Rotate to a key of 2048 bits (playbooks/rotate_dkim.yml).",
         )
     )
     return View({"dkim": rows}, findings, checklist)

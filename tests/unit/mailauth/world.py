@@ -108,4 +108,4 @@ def _text(kind: str, value: str) -> str:
     if kind == "TXT":
         data = value.encode()
         return " ".join('"' + "".join(f"\\{byte:03}" for byte in data[at : at + 200]) + '"' for at in range(0, len(data), 200)) or '""'
-    return value + "." if kind in ("MX", "PTR", "CNAME") else value
+    return value.rstrip(".") + "." if kind in ("MX", "PTR", "CNAME") else value
