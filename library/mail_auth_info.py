@@ -246,6 +246,8 @@ def look(p: dict[str, t.Any]) -> dict[str, t.Any]:
     dns = Dns(p["resolvers"] or [system_resolver()], p["port"], p["timeout"], start + p["deadline"], p["max_questions"])
     rejected = dns.qualify()
     dns.ask([(sender.address.reverse_pointer, "PTR") for sender in fleet] + view.questions(domains))
+    # What SPF records include, for all addresses at once.
+    work(dns, [partial(view.spf_record, name, dns.table) for name in dict.fromkeys(name for each in domains for name in each.envelope)])
     with_policy = [each.domain for each in domains if any(map(sts.is_record, dns.table[(f"_mta-sts.{each.domain}", "TXT")].values))]
     served = policies(dns, with_policy, p["policy_port"], p["policy_timeout"], p["ca_file"])
     tasks = [partial(view.address_view, each, dns.table) for each in fleet]

@@ -59,8 +59,9 @@ options:
     default: []
   zones:
     description: >-
-      The zones that hold the names. Each has C(name); C(servers), addresses that are asked what is published now (the primary, best);
-      C(network), for a reverse zone of a part of a /24 (RFC 2317), such as 198.51.100.0/26.
+      The zones that hold the names. Each has C(name); C(servers), which are asked what is published now (the primary, best), each with
+      C(address) and C(port), or an address; C(network), for a reverse zone of a part of a /24 (RFC 2317), such as 198.51.100.0/26. A zone
+      without servers is asked of the resolvers, whose answers may be as old as the TTL of what they hold.
     type: list
     elements: dict
     default: []
@@ -79,10 +80,6 @@ options:
     default: []
   port:
     description: Port of the resolvers.
-    type: int
-    default: 53
-  servers_port:
-    description: Port of the zones' servers.
     type: int
     default: 53
   timeout:
@@ -182,16 +179,23 @@ from ..module_utils.goodstanding.mailauth.fetch import policies
 LISTS_OF = {"type": "list", "elements": "dict"}
 
 
+def server(given: t.Any) -> tuple[str, int]:
+    """Return address and port of a name server."""
+    return (given, 53) if isinstance(given, str) else (str(given["address"]), int(given.get("port") or 53))
+
+
 def make(p: dict[str, t.Any]) -> dict[str, t.Any]:
     start = time.monotonic()
     end = start + p["deadline"]
     world = Dns(p["resolvers"] or [system_resolver()], p["port"], p["timeout"], end)
     world.qualify()
-    zones = {
-        str(zone["name"]).rstrip(".").lower(): Dns(zone["servers"], p["servers_port"], p["timeout"], end, authoritative=True)
-        for zone in p["zones"]
-        if zone.get("servers")
-    }
+    zones: dict[str, Dns] = {}
+    for zone in p["zones"]:
+        if zone.get("servers"):
+            # Where a zone is kept in several views, the first is asked.
+            zones.setdefault(
+                str(zone["name"]).rstrip(".").lower(), Dns(list(map(server, zone["servers"])), 53, p["timeout"], end, authoritative=True)
+            )
     present = Zoned(world, zones)
     with_policy = [names.parse(domain["domain"]) for domain in p["domains"] if domain.get("mta_sts")]
     fetched = policies(world, with_policy, p["policy_port"], p["policy_timeout"], p["ca_file"])
@@ -233,7 +237,6 @@ def main() -> None:
             "dkim_ttl": {"type": "int", "default": 3600},
             "resolvers": {"type": "list", "elements": "str", "default": []},
             "port": {"type": "int", "default": 53},
-            "servers_port": {"type": "int", "default": 53},
             "timeout": {"type": "float", "default": 3.0},
             "deadline": {"type": "float", "default": 120.0},
             "policy_port": {"type": "int", "default": 443},

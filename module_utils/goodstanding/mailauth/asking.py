@@ -74,7 +74,7 @@ class Dns:
 
     def __init__(
         self,
-        resolvers: t.Sequence[str],
+        resolvers: t.Sequence[str | tuple[str, int]],
         port: int = 53,
         timeout: float = 3.0,
         deadline: float | None = None,
@@ -83,7 +83,8 @@ class Dns:
     ) -> None:
         if not resolvers:
             raise ResolverError("no resolver is given: name the addresses of one or more in resolvers")
-        self.engines = [Engine(address, port, timeout, tries=2, read=read) for address in resolvers]
+        servers = [(each, port) if isinstance(each, str) else each for each in resolvers]
+        self.engines = [Engine(address, own, timeout, tries=2, read=read) for address, own in servers]
         self.deadline = deadline if deadline is not None else time.monotonic() + 300
         self.left = max_questions
         self.authoritative = authoritative

@@ -35,6 +35,7 @@ class Tags(t.NamedTuple):
         return next((value for tag, value in self.pairs if tag == name), default)
 
 
+_ODD = re.compile(r"[^ -~\t\r\n]")
 _TAG = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 
 
@@ -53,9 +54,9 @@ def parse_tags(text: str) -> Tags:
         faults.append(("backslash", "it holds a backslash: the escape of a zone file (\\;) was published as a part of the value"))
     if '"' in text:
         faults.append(("quotes", "it holds quotation marks: those around the strings were published as a part of the value"))
-    odd = sorted({letter for letter in text if not (" " <= letter <= "~" or letter in "\t\r\n")})
+    odd = _ODD.search(text)
     if odd:
-        faults.append(("characters", f"it holds characters that are not printable ASCII: {shown(''.join(odd[:5]))}"))
+        faults.append(("characters", f"it holds characters that are not printable ASCII, such as {odd[0]!r}"))
     pieces = text.split(";")
     if len(pieces) > 1 and not pieces[-1].strip():
         pieces.pop()

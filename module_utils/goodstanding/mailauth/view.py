@@ -180,7 +180,7 @@ def domain_view(domain: Domain, senders: t.Sequence[Sender], answers: Answers, p
 def _spf(domain: Domain, senders: t.Sequence[Sender], answers: Answers) -> View:
     pairs = [(envelope, sender) for envelope in domain.envelope for sender in senders]
     tasks = [partial(evaluate, answers, str(sender.address), envelope, sender.helo or envelope) for envelope, sender in pairs]
-    linted = [partial(_spf_lint, name, answers) for name in domain.envelope]
+    linted = [partial(spf_record, name, answers) for name in domain.envelope]
     found: list[t.Any] = gather([partial(gather, tasks), partial(gather, linted)])
     results, budgets = zip(pairs, found[0]), found[1]
     rows = [
@@ -211,7 +211,8 @@ def _spf_repair(row: dict[str, t.Any]) -> str:
     return f"Put {term} into the SPF record of {row['envelope']} (playbooks/mail_dns.yml does it and leaves the rest)."
 
 
-def _spf_lint(name: str, answers: Answers) -> View:
+def spf_record(name: str, answers: Answers) -> View:
+    """Return what is wrong with the SPF record of a name, and what it costs; for that all that it includes is asked for."""
     (reply,) = need(answers, (name, "TXT"))
     data: dict[str, t.Any] = {"envelope": name, "record": None, "lookups": None, "voids": None, "unknown": []}
     if not reply.known:

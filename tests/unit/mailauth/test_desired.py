@@ -273,10 +273,8 @@ def test_the_module_asks_the_zones_own_servers():
     zone = {("alpha.test", "TXT"): [*FOREIGN, "v=spf1 include:_spf.x.test -all"]}
     world = {("_spf.x.test", "TXT"): ["v=spf1 a:no.test -all"], ("alpha.test", "TXT"): ["v=spf1 old -all"]}
     with zone_server(zone, authoritative=True) as primary, zone_server(world) as resolver:
-        zones = [{**each, "servers": ["127.0.0.1"]} for each in ZONES]
-        result = mail_dns_plan_info.make(
-            {**PARAMS, "zones": zones, "resolvers": ["127.0.0.1"], "port": resolver.port, "servers_port": primary.port}
-        )
+        zones = [{**each, "servers": [{"address": "127.0.0.1", "port": primary.port}]} for each in ZONES]
+        result = mail_dns_plan_info.make({**PARAMS, "zones": zones, "resolvers": ["127.0.0.1"], "port": resolver.port})
     records = {(row["name"], row["type"]): row for row in result["records"]}
     assert records[("alpha.test", "TXT")]["values"] == ["v=spf1 ip4:198.51.100.11 include:_spf.x.test -all"]
     assert result["budgets"]["alpha.test"]["before"] == {"lookups": 2, "voids": 1, "unknown": []}
@@ -286,10 +284,8 @@ def test_the_module_asks_the_zones_own_servers():
 
 def test_a_server_that_is_none_of_the_zones_says_nothing():
     with zone_server({("alpha.test", "TXT"): ["v=spf1 -all"]}) as other:
-        zones = [{"name": "alpha.test", "servers": ["127.0.0.1"]}]
-        result = mail_dns_plan_info.make(
-            {**PARAMS, "zones": zones, "resolvers": ["127.0.0.1"], "port": other.port, "servers_port": other.port}
-        )
+        zones = [{"name": "alpha.test", "servers": [{"address": "127.0.0.1", "port": other.port}]}]
+        result = mail_dns_plan_info.make({**PARAMS, "zones": zones, "resolvers": ["127.0.0.1"], "port": other.port})
     why = {row["name"]: row["why"] for row in result["held"]}
     assert "127.0.0.1 is no name server of that zone" in why["alpha.test"]
     assert result["records"] == []
