@@ -259,12 +259,8 @@ def _walk(domain: str, answers: Answers) -> tuple[list[tuple[str, Tags]], list[s
     return found, unknown
 
 
-def organizational(domain: str, answers: Answers) -> str:
-    """Return the organizational domain by the tree walk (RFC 9989 section 4.10.2)."""
-    return _organizational(domain, _walk(domain, answers)[0])
-
-
 def _organizational(domain: str, found: list[tuple[str, Tags]]) -> str:
+    """Return the organizational domain by the tree walk (RFC 9989 section 4.10.2)."""
     for name, tags in found:
         if tags.get("psd") == "n":
             return name
@@ -301,14 +297,18 @@ def policy(domain: str, answers: Answers) -> Policy:
     )
 
 
-def aligned(author: str, other: str, mode: str, answers: Answers) -> tuple[bool, bool]:
-    """Return whether two domains are aligned by RFC 9989 and by RFC 7489. mode: r or s."""
+def aligned(author: str, other: str, mode: str, answers: Answers) -> tuple[bool | None, bool]:
+    """Return whether two domains are aligned by RFC 9989 (None: an answer is missing that could make them so) and by RFC 7489.
+
+    mode: r or s.
+    """
     if author == other:
         return True, True
     if mode == "s":
         return False, False
-    walked = organizational(author, answers) == organizational(other, answers)
-    return walked, by_suffix(author) == by_suffix(other)
+    (first, lost), (second, missed) = _walk(author, answers), _walk(other, answers)
+    walked = _organizational(author, first) == _organizational(other, second)
+    return None if lost or missed else walked, by_suffix(author) == by_suffix(other)
 
 
 def report_name(domain: str, destination: str) -> str:

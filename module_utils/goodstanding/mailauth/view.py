@@ -331,7 +331,9 @@ def _dmarc(domain: Domain, answers: Answers) -> View:
             )
         )
     broken = _errors(findings, ("dmarc_several", "dmarc_missing", "dmarc_lookalike", "dmarc_no_policy", "dmarc_value"))
-    if policy.policy is not None and not broken:
+    # A record further up applies only if it is certain that the domain has none of its own.
+    certain = policy.at == domain.domain or reply.known
+    if policy.policy is not None and not broken and certain:
         row = receivers.row("dmarc", domain.domain, HOLDS)
     elif policy.unknown and not broken:
         row = _unknown("dmarc", domain.domain, policy.unknown[0])
@@ -439,22 +441,23 @@ def _together(domain: Domain, data: dict[str, t.Any], answers: Answers) -> list[
     # By RFC 9989 and by RFC 7489: receivers of either kind are there.
     aligned = gather([partial(dmarc.aligned, domain.domain, other, policy[mode], answers) for mode, other, _ in pairs])
     for (_, _, row), both in zip(pairs, aligned):
-        row["aligned"] = all(both)
+        row["aligned"] = False if False in both else None if None in both else True
     passed = {"pass": HOLDS, "unknown": UNKNOWN, "temperror": UNKNOWN}
-    by_spf = [(passed.get(row["result"], DOES_NOT), row["aligned"]) for row in data["spf"]]
-    by_dkim = [(row["state"], row["aligned"]) for row in data["dkim"] if row["kind"] in ("rsa", None)]
+    close = {True: HOLDS, False: DOES_NOT, None: UNKNOWN}
+    by_spf = [(passed.get(row["result"], DOES_NOT), close[row["aligned"]]) for row in data["spf"]]
+    by_dkim = [(row["state"], close[row["aligned"]]) for row in data["dkim"] if row["kind"] in ("rsa", None)]
     envelope = receivers.all_of(state for state, _ in by_spf)
     signed = receivers.all_of(state for state, _ in by_dkim)
     either = receivers.any_of([envelope, signed])
-    spf_aligned = receivers.all_of(state if right else DOES_NOT for state, right in by_spf)
-    dkim_aligned = receivers.any_of([*(state for state, right in by_dkim if right), *([] if by_dkim else [UNKNOWN])])
+    spf_aligned = receivers.all_of(state for pair in by_spf for state in pair)
+    dkim_aligned = receivers.any_of(receivers.all_of(pair) for pair in by_dkim) if by_dkim else UNKNOWN
     whole = receivers.any_of([spf_aligned, dkim_aligned])
     rows = [
         receivers.row(
             "spf_or_dkim", domain.domain, either, f"SPF: {envelope}, DKIM: {signed}", "Repair SPF and DKIM as the rows for them say."
         )
     ]
-    why = f"SPF: {'' if all(right for _, right in by_spf) else 'not aligned, '}{envelope}; DKIM: {dkim_aligned}"
+    why = f"SPF and alignment with it: {spf_aligned}, DKIM and alignment with it: {dkim_aligned}"
     rows.append(
         receivers.row(
             "alignment",

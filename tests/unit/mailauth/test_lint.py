@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import sys
 from pathlib import Path
@@ -104,6 +105,16 @@ def test_the_bits_are_those_of_the_library():
     for bits, key in KEYS.items():
         assert dkim.read_key(f"v=DKIM1; p={base64_of(key)}").bits == key.key_size == bits
         assert dkim.read_key(f"v=DKIM1; p={base64_of(key, pkcs1=True)}").fault[0] == "dkim_pkcs1"
+
+
+def test_octets_behind_a_key_are_a_fault():
+    data = base64.b64decode(P2048)
+    # The lengths of all that holds the key are raised by one, so that only the innermost has too much.
+    inner = bytearray(data + b"\0")
+    for at in (2, 21):
+        inner[at : at + 2] = (int.from_bytes(inner[at : at + 2], "big") + 1).to_bytes(2, "big")
+    for damaged in (data + b"\0", bytes(inner)):
+        assert dkim.read_key(f"v=DKIM1; p={base64.b64encode(damaged).decode()}").fault[0] == "dkim_truncated"
 
 
 def test_a_gravestone_is_no_error_where_nothing_signs_with_it():

@@ -121,6 +121,7 @@ D, R = "v=DMARC1; p=none", "v=DMARC1; p=reject"
         ("b.a.reg.test", {("_dmarc.reg.test", "TXT"): [f"{R}; psd=y"], ("_dmarc.a.reg.test", "TXT"): [D]}, "a.reg.test", "none",
          "a.reg.test"),
         ("reg.test", {("_dmarc.reg.test", "TXT"): [f"{R}; psd=y"]}, "reg.test", "reject", "reg.test"),
+        ("reg.test", {("_dmarc.reg.test", "TXT"): [f"{R}; psd=y"], ("_dmarc.test", "TXT"): [D]}, "reg.test", "reject", "reg.test"),
         ("alpha.test", {("_dmarc.alpha.test", "TXT"): [R, D]}, None, None, "alpha.test"),
         ("alpha.test", {("_dmarc.alpha.test", "TXT"): ["hello", R]}, "alpha.test", "reject", "alpha.test"),
         ("alpha.test", {("_dmarc.alpha.test", "TXT"): ["v=DMARC1; rua=mailto:d@alpha.test"]}, "alpha.test", "none", "alpha.test"),

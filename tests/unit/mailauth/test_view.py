@@ -184,6 +184,46 @@ def test_alignment_by_spf_or_by_dkim():
         assert states(look({**SOUND, **away}, domains=[domain]), "alpha.test")["alignment"] == state, domain
 
 
+def test_one_address_that_fails_is_enough_where_spf_alone_is_aligned():
+    records = {**SOUND, ("alpha.test", "TXT"): [f"v=spf1 ip4:{A} -all"], ("s1._domainkey.esp.test", "TXT"): [GOOD]}
+    result = look(records, domains=[{**DOMAIN, "dkim": [{**KEY, "domain": "esp.test"}]}])
+    assert states(result, "alpha.test")["alignment"] == "does_not"
+
+
+def test_what_only_one_of_the_two_rules_aligns_is_not_aligned():
+    # Nobody has a DMARC record at alpha.test itself, so that the tree walk ends at each of the names below.
+    records = {
+        **{key: values for key, values in SOUND.items() if key[0] != "_dmarc.alpha.test"},
+        ("_dmarc.a.alpha.test", "TXT"): ["v=DMARC1; p=reject; rua=mailto:d@alpha.test"],
+        ("b.alpha.test", "TXT"): [f"v=spf1 ip4:{A} ip6:{SIX} -all"],
+        ("s1._domainkey.b.alpha.test", "TXT"): [GOOD],
+    }
+    domain = {**DOMAIN, "domain": "a.alpha.test", "envelope": ["b.alpha.test"], "dkim": [{**KEY, "domain": "b.alpha.test"}]}
+    result = look(records, domains=[domain])
+    assert states(result, "a.alpha.test")["alignment"] == "does_not"
+    assert "dmarc_organizational" in {row["check"] for row in result["findings"]}
+
+
+def test_alignment_is_unknown_where_the_walk_is_not_complete():
+    records = {
+        **SOUND,
+        ("_dmarc.bounce.alpha.test", "TXT"): None,
+        ("bounce.alpha.test", "TXT"): [f"v=spf1 ip4:{A} ip6:{SIX} -all"],
+        ("s1._domainkey.esp.test", "TXT"): [GOOD],
+    }
+    result = look(records, domains=[{**DOMAIN, "envelope": ["bounce.alpha.test"], "dkim": [{**KEY, "domain": "esp.test"}]}])
+    assert states(result, "alpha.test")["alignment"] == "unknown"
+    assert {row["aligned"] for row in result["domains"][0]["spf"]} == {None}
+
+
+def test_a_record_further_up_counts_only_where_the_domain_surely_has_none():
+    below = {("a.alpha.test", "TXT"): [f"v=spf1 ip4:{A} ip6:{SIX} -all"], ("s1._domainkey.a.alpha.test", "TXT"): [GOOD]}
+    domain = {**DOMAIN, "domain": "a.alpha.test"}
+    assert states(look({**SOUND, **below}, domains=[domain]), "a.alpha.test")["dmarc"] == "holds"
+    silent = {**SOUND, **below, ("_dmarc.a.alpha.test", "TXT"): None}
+    assert states(look(silent, domains=[domain]), "a.alpha.test")["dmarc"] == "unknown"
+
+
 def test_a_key_that_the_hosts_do_not_hold():
     result = look(SOUND, domains=[{**DOMAIN, "dkim": [{**KEY, "record": f"v=DKIM1; p={P1024}"}]}])
     assert "dkim_mismatch" in {row["check"] for row in result["findings"]}
@@ -218,7 +258,7 @@ def test_a_batch_asks_nothing_twice():
         records[(f"d{at}.test", "TXT")] = ["v=spf1 include:alpha.test -all"]
         records[(f"s1._domainkey.d{at}.test", "TXT")] = [GOOD]
     with zone_server(records) as server:
-        result = mail_auth_info.look({**PARAMS, "domains": domains, "port": server.port})
+        result = mail_auth_info.look({**PARAMS, "domains": domains, "port": server.port, "timeout": 5.0})
         asked = [(each.name, each.kind) for each in server.asked if each.over == "udp"]
     assert all(row["result"] == "pass" for domain in result["domains"] for row in domain["spf"])
     # One that was slow is asked again; the resolver itself is tried with one more.
@@ -332,6 +372,7 @@ class Web(threading.Thread):
                     for piece in self.pieces:
                         connection.sendall(piece)
                         time.sleep(self.rest)
+                    connection.unwrap()  # TLS's own end: all that was to be sent is there
             except OSError:
                 plain.close()
 
