@@ -156,12 +156,12 @@ addresses:
   returned: success
 domains:
   description: >-
-    Each domain: domain; spf, a row for each envelope domain and address (envelope, address, host, result of pass, fail, softfail, neutral,
-    none, permerror, temperror, unknown; term that decided, why, lookups, aligned under both RFCs, null where unknown); spf_budget (envelope,
-    record, lookups and voids that the whole record may cost, unknown); dkim (name, domain, selector, kind, bits, state, why, cname, aligned); dmarc (at,
-    text, policy, adkim, aspf, organizational by RFC 9989, by_suffix by RFC 7489, testing, unknown, reports, per foreign destination
-    whether it agrees); mta_sts (state of holds, does_not, unknown, not_used; record, mode, hosts, max_age, why); tls_rpt (state, record,
-    why); mx.
+    Each domain: domain; spf, a row for each envelope domain and address (envelope, address, host, result of pass, fail, softfail,
+    neutral, none, permerror, temperror, unknown; term that decided, why, lookups, aligned under both RFCs, null where unknown);
+    spf_budget (envelope, record, lookups and voids that the whole record may cost, unknown); dkim (name, domain, selector, kind,
+    bits, state, why, cname, aligned); dmarc (at, text, policy, adkim, aspf, organizational by RFC 9989, by_suffix by RFC 7489,
+    testing, unknown, reports, per foreign destination whether it agrees); mta_sts (state of holds, does_not, unknown, not_used;
+    record, mode, hosts, max_age, why); tls_rpt (state, record, why); mx.
   type: list
   elements: dict
   returned: success
