@@ -23,10 +23,12 @@ import struct
 import time
 import typing as t
 
-from .wire import QUERY, TIMEOUT, Answer, TruncatedError, WireError, parse, query
+from .wire import QUERY, TIMEOUT, TruncatedError, WireError, parse, query
 
 #: What a run asks: a token that comes back with the answer, and the packed question. None ends the stream.
 Item = tuple[t.Any, bytes]
+#: Makes an answer of a message and the question section it must repeat.
+Read = t.Callable[[bytes, bytes], t.Any]
 _PORTS = 8
 _PORT_LIFE = 2000
 _BURST = 16
@@ -96,10 +98,13 @@ class _Port:
 
 
 class Engine:
-    """One resolver. timeout: seconds a try; tries: how often a question is asked. The figures in stats add up over all runs."""
+    """One resolver. timeout: seconds a try; tries: how often a question is asked. The figures in stats add up over all runs.
 
-    def __init__(self, resolver: str, port: int = 53, timeout: float = 3.0, tries: int = 2) -> None:
-        self.resolver, self.port, self.timeout, self.tries = resolver, port, timeout, max(1, tries)
+    read(message, question section) makes of a message what done() is called with; it raises what wire.parse() raises.
+    """
+
+    def __init__(self, resolver: str, port: int = 53, timeout: float = 3.0, tries: int = 2, read: Read = parse) -> None:
+        self.resolver, self.port, self.timeout, self.tries, self.read = resolver, port, timeout, max(1, tries), read
         self.stats = {"questions": 0, "answers": 0, "retries": 0, "timeouts": 0, "tcp": 0, "garbage": 0}
         try:
             ipaddress.ip_address(resolver.partition("%")[0])  # getaddrinfo() takes 1.2.3 for one too
@@ -108,7 +113,7 @@ class Engine:
             raise ResolverError(f"{resolver!r} is no address of a resolver") from exc
         self.family, self.peer = info[0], info[4]
 
-    def run(self, streams: t.Iterable[Stream], deadline: float, done: t.Callable[[t.Any, Answer], None]) -> None:
+    def run(self, streams: t.Iterable[Stream], deadline: float, done: t.Callable[[t.Any, t.Any], None]) -> None:
         """Ask until every stream is empty or time.monotonic() is past the deadline; done(token, answer) is called for each question sent.
 
         What is under way at the deadline comes back as TIMEOUT; what was not taken from its stream is not called back.
@@ -123,7 +128,7 @@ class Engine:
 class _Run:
     """One call of Engine.run."""
 
-    def __init__(self, engine: Engine, stack: contextlib.ExitStack, done: t.Callable[[t.Any, Answer], None]) -> None:
+    def __init__(self, engine: Engine, stack: contextlib.ExitStack, done: t.Callable[[t.Any, t.Any], None]) -> None:
         self.engine, self.stack, self.done, self.stats = engine, stack, done, engine.stats
         self.selector = stack.enter_context(selectors.DefaultSelector())
         stack.callback(self._close)
@@ -290,7 +295,7 @@ class _Run:
                 self._receive_tcp()
                 continue
             port: _Port = key.data
-            take, pending, done, answers = port.socket.recv, port.pending, self.done, 0
+            take, pending, done, read, answers = port.socket.recv, port.pending, self.done, self.engine.read, 0
             for _ in range(_MAX_WINDOW):
                 try:
                     data = take(4096)
@@ -304,7 +309,7 @@ class _Run:
                     self.stats["garbage"] += 1
                     continue
                 try:
-                    answer = parse(data, sent.asked)
+                    answer = read(data, sent.asked)
                 except TruncatedError:
                     self.under_way -= 1
                     sent.over_tcp = True
@@ -386,7 +391,7 @@ class _Run:
             try:
                 if data is None:
                     raise WireError
-                answer = parse(data, sent.asked)
+                answer = self.engine.read(data, sent.asked)
             except (WireError, TruncatedError):
                 self.under_way -= 1
                 self._lost(sent)
