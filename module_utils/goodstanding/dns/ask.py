@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import os
 import secrets
 import selectors
 import socket
@@ -110,7 +111,7 @@ class _Sent(t.NamedTuple):
 
 
 def _message(server: Server, question: Question, recursive: bool) -> tuple[int, bytes, bytes, Verifier | None]:
-    number = secrets.randbelow(65_536)
+    number = int.from_bytes(os.urandom(2), "big")
     asked = wire.question(*question)
     raw = wire.query(number, asked, recursive)
     if server.key is None:
@@ -212,10 +213,13 @@ def _over_udp(
                 else:
                     replies[entry[0].place] = reply
             now = time.monotonic()
-            for number, (sent, tried) in list(pending.items()):
+            late = []
+            for number, (sent, _) in pending.items():
                 if now - sent.at < (0.3 if refused else timeout):
                     break  # they are in the order of their sending
-                del pending[number]
+                late.append(number)
+            for number in late:
+                sent, tried = pending.pop(number)
                 silent += 1
                 if tried < tries:
                     waiting.append((sent.place, tried))

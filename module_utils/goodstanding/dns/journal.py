@@ -69,8 +69,8 @@ class Journal:
             self.path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
             handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o640)
             self._file = os.fdopen(handle, "w", encoding="utf-8")
-            json.dump({"what": "plan", "at": time.time(), "primary": primary, "changes": list(map(saved, changes))}, self._file)
-            self._file.write("\n")
+            plan = {"what": "plan", "at": time.time(), "primary": primary, "changes": list(map(saved, changes))}
+            self._file.write(json.dumps(plan) + "\n")
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as exc:

@@ -24,6 +24,8 @@ _DEFAULTS: dict[str, dict[str, t.Any]] = {
 
 def kind_of(text: bytes) -> str | None:
     """Return which kind of mail record a text is by its version: spf, dkim, dmarc, sts, tlsrpt; None for any other."""
+    if text[:2] not in (b"v=", b"V="):
+        return None
     lower = text[:12].lower()
     for kind, version in KINDS.items():
         if lower.startswith(version) and (len(lower) == len(version) or lower[len(version) : len(version) + 1] in b" ;\t"):

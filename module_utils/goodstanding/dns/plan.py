@@ -59,8 +59,8 @@ class Plan(t.NamedTuple):
     faults: list[str]
 
 
-def make(zone: Zone, wanted: list[Wanted], purges: list[Purge], share: float = CHANGE_SHARE) -> Plan:
-    """Return what must change. share: of the managed records that may be changed or removed; 1 takes the brake off."""
+def make(zone: Zone, wanted: list[Wanted], purges: list[Purge], share: float = CHANGE_SHARE, ttl: int = DEFAULT_TTL) -> Plan:
+    """Return what must change. share: of the managed records that may be changed or removed; ttl: of new ones without."""
     faults: list[str] = []
     by_key: dict[Key, list[Wanted]] = {}
     for entry in wanted:
@@ -69,16 +69,16 @@ def make(zone: Zone, wanted: list[Wanted], purges: list[Purge], share: float = C
             faults.append(fault)
         else:
             by_key.setdefault(entry.key, []).append(entry)
-    names = _names(zone)
+    names = {name for name, _ in zone.rrsets}
     after: dict[Key, RRset | None] = {}
     for key, entries in by_key.items():
         try:
-            after[key] = _wanted_rrset(zone.rrsets.get(key), entries)
+            after[key] = _wanted_rrset(zone.rrsets.get(key), entries, ttl)
         except RecordError as exc:
             faults.append(str(exc))
     for purge in purges:
         faults += _purge(zone, purge, after)
-    faults += _clashes(zone, after, names)
+    faults += _clashes(zone, after)
     changes = []
     for key in sorted(after):
         before = zone.rrsets.get(key)
@@ -91,13 +91,6 @@ def make(zone: Zone, wanted: list[Wanted], purges: list[Purge], share: float = C
     return Plan(changes, managed, [*faults, fault] if fault else faults)
 
 
-def _names(zone: Zone) -> dict[bytes, set[int]]:
-    names: dict[bytes, set[int]] = {}
-    for name, kind in zone.rrsets:
-        names.setdefault(name, set()).add(kind)
-    return names
-
-
 def _outside(zone: bytes, entry: Wanted) -> str:
     if not wire.is_below(entry.name, zone):
         return f"{entry.label} is not in the zone {wire.show(zone)}: give the zone that it is in"
@@ -106,7 +99,7 @@ def _outside(zone: bytes, entry: Wanted) -> str:
     return ""
 
 
-def _wanted_rrset(before: RRset | None, entries: list[Wanted]) -> RRset | None:
+def _wanted_rrset(before: RRset | None, entries: list[Wanted], default: int) -> RRset | None:
     """Return an RRset as it must be: what stands and means the same stays to the octet, what is not ours stays."""
     first = entries[0]
     if before and len(entries) == 1 and first.present and first.whole and first.values == before.values and first.ttl in (None, before.ttl):
@@ -116,14 +109,14 @@ def _wanted_rrset(before: RRset | None, entries: list[Wanted]) -> RRset | None:
     values = set(before.values) if before else set()
     whole = first.whole
     for entry in entries:
-        values = _apply(values, entry)
+        values = apply(values, entry)
     if not values:
         return None
     _guard_key(first, before, values)
     if whole:
-        ttl = first.ttl if first.present and first.ttl is not None else (before.ttl if before else DEFAULT_TTL)
+        ttl = first.ttl if first.present and first.ttl is not None else (before.ttl if before else default)
     else:
-        ttl = before.ttl if before else next((entry.ttl for entry in entries if entry.ttl is not None), DEFAULT_TTL)
+        ttl = before.ttl if before else next((entry.ttl for entry in entries if entry.ttl is not None), default)
     spf = sum(1 for value in values if first.kind == wire.TXT and wire.joined(value)[:7].lower() in (b"v=spf1", b"v=spf1 "))
     if spf > 1 and any(entry.present for entry in entries):
         raise RecordError(
@@ -132,7 +125,7 @@ def _wanted_rrset(before: RRset | None, entries: list[Wanted]) -> RRset | None:
     return RRset(ttl, tuple(sorted(values)))
 
 
-def _apply(values: set[bytes], entry: Wanted) -> set[bytes]:
+def apply(values: set[bytes], entry: Wanted) -> set[bytes]:
     """Return the values of an RRset with one entry in force."""
     means: dict[t.Hashable, list[bytes]] = {}
     for value in sorted(values):
@@ -174,32 +167,39 @@ def _purge(zone: Zone, purge: Purge, after: dict[Key, RRset | None]) -> list[str
     return []
 
 
-def _clashes(zone: Zone, after: dict[Key, RRset | None], names: dict[bytes, set[int]]) -> list[str]:
-    """Return where a CNAME would stand beside other records: servers answer NOERROR to that and do nothing (RFC 2136 section 3.4.2.2)."""
-    faults = []
-    changed: dict[bytes, dict[int, bool]] = {}
+def _clashes(zone: Zone, after: dict[Key, RRset | None]) -> list[str]:
+    """Return where a CNAME would stand beside other records: servers answer NOERROR to that and do nothing (RFC 2136 section 3.4.2.2).
+
+    And what would be hidden by a delegation or DNAME above it.
+    """
+    coming = {name for (name, _), rrset in after.items() if rrset is not None}
+    aliased = {name for name, kind in (*zone.rrsets, *after) if kind == CNAME} & coming
+    kinds: dict[bytes, set[int]] = {}
+    for name, kind in zone.rrsets:
+        if name in aliased and (name, kind) not in after:
+            kinds.setdefault(name, set()).add(kind)
+    stays = {name for name, found in kinds.items() if CNAME in found}
     for (name, kind), rrset in after.items():
-        changed.setdefault(name, {})[kind] = rrset is not None
-    for name, kinds in sorted(changed.items()):
-        present = {kind for kind in names.get(name, set()) if kinds.get(kind, True)} | {kind for kind, there in kinds.items() if there}
-        others = sorted(present - {CNAME, 46, 47, 50})  # beside signatures it may stand
-        if CNAME in present and others and any(kinds.values()):
-            found = ", ".join(wire.kind_text(kind) for kind in others)
-            stands = CNAME in names.get(name, set()) and CNAME not in kinds
+        if name in aliased and rrset is not None:
+            kinds.setdefault(name, set()).add(kind)
+    faults = []
+    for name in sorted(aliased):
+        found = ", ".join(wire.kind_text(kind) for kind in sorted(kinds[name] - {CNAME, 46, 47, 50}))  # beside signatures it may stand
+        if CNAME in kinds[name] and found:
             advice = (
                 f"it is a CNAME to {_target(zone, name)}: give the record there (a reverse name: the zone that RFC 2317 delegates)"
-                if stands
+                if name in stays
                 else f"beside a CNAME nothing else may stand: remove {found} in the same run (state: absent), or take another name"
             )
             faults.append(f"{wire.show(name)} would have a CNAME and {found}: {advice}")
-        # A DNAME, or a delegation, above the name hides it.
+    hiding = {name: kind for name, kind in zone.rrsets if kind in (_DNAME, NS) and name != zone.name}
+    for name in sorted(coming) if hiding else ():
         above = wire.parent(name)
-        while any(kinds.values()) and wire.is_below(above, zone.name) and above != zone.name:
-            hiding = names.get(above, set()) & {_DNAME, NS}
-            if hiding:
+        while above != zone.name and wire.is_below(above, zone.name):
+            if above in hiding:
                 faults.append(
-                    f"{wire.show(name)} is below {wire.show(above)}, which is delegated ({wire.kind_text(min(hiding))}): it would not be "
-                    "answered from this zone: give the zone that it is in"
+                    f"{wire.show(name)} is below {wire.show(above)}, which is delegated ({wire.kind_text(hiding[above])}): it would not "
+                    "be answered from this zone: give the zone that it is in"
                 )
             above = wire.parent(above)
     return faults
@@ -245,9 +245,8 @@ def undo(zone: Zone, changes: list[Change]) -> tuple[list[Change], list[str]]:
         after = RRset(ttl, tuple(sorted(values))) if values else None
         if after != now:
             back.append(Change(change.key, now, after, False, change.whole))
-    names = _names(zone)
     wanted = {change.key: change.after for change in back}
-    return back, faults + _clashes(zone, wanted, names)
+    return back, faults + _clashes(zone, wanted)
 
 
 def _short(key: Key, rrset: RRset | None) -> str:

@@ -18,7 +18,7 @@ import typing as t
 from . import wire
 from .ask import Question, Reply, Server, ask
 from .meaning import meaning
-from .plan import _apply
+from .plan import apply
 from .records import Wanted, label
 from .wire import AAAA, NS, SOA, A
 
@@ -200,6 +200,22 @@ def _state(outcomes: t.Iterable[str]) -> str:
     return UNKNOWN if found - {"equal"} else PROVEN
 
 
+def resolvers(wanted: list[Wanted], asked: list[Server]) -> list[dict[str, t.Any]]:
+    """Ask recursive resolvers, last: what they do not have yet, they remember. Only for what every server was shown to have."""
+    rows = []
+    for server in asked:
+        replies = ask(server, [entry.key for entry in wanted], recursive=True, timeout=4)
+        lacking = []
+        for entry, reply in zip(wanted, replies):
+            values = set(reply.rrset.values) if reply.rrset else set()
+            if reply.alias is not None and reply.message is not None:  # a resolver follows it
+                values = {record.data for record in reply.message.answer if record.kind == entry.kind}
+            if reply.fault or not holds(entry, values):
+                lacking.append({"name": wire.show(entry.name), "detail": reply.fault or "it answers otherwise"})
+        rows.append({"address": str(server), "records": len(wanted), "lacking": lacking})
+    return rows
+
+
 class _Answer(t.NamedTuple):
     seen: list[list[Seen]]
     serial: int | None
@@ -248,10 +264,12 @@ def _seen(authority: Authority, entry: Wanted, reply: Reply, over: str) -> Seen:
 def holds(entry: Wanted, values: set[bytes]) -> bool:
     """Whether an RRset has what is wanted of it, by meaning: then publishing it would change nothing."""
     if entry.whole and entry.present and values:
-        # Nearly every answer: one value that means what is wanted, written as another server writes it.
+        if len(values) == len(entry.values) and values.issuperset(entry.values):
+            return True
+        # Nearly every other answer: one value that means what is wanted, written as another server writes it.
         wanted = {meaning(entry.name, entry.kind, value) for value in entry.values}
         return len(values) == len(entry.values) and {meaning(entry.name, entry.kind, value) for value in values} == wanted
-    return _apply(values, entry) == values
+    return apply(values, entry) == values
 
 
 def wait(

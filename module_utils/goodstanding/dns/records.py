@@ -11,7 +11,7 @@ import typing as t
 
 from . import wire
 from .meaning import dkim_key, kind_of
-from .wire import IN, Key
+from .wire import Key
 
 #: Types that may be published. SOA, DNSSEC's and a zone's own NS are its name servers' business.
 TYPES = ("A", "AAAA", "CAA", "CNAME", "DNAME", "HTTPS", "MX", "NAPTR", "NS", "PTR", "SRV", "SSHFP", "SVCB", "TLSA", "TXT")
@@ -111,21 +111,49 @@ def read(row: t.Mapping[str, t.Any], zones: t.Mapping[bytes, str | None]) -> Wan
         )
     kind = _NUMBERS[kind_name]
     name = _owner(row, kind_name, zones)
-    here = f"{wire.show(name)} {kind_name}"
-    values = tuple(_value(kind, str(value), here) for value in row.get("values") or [])
+    values = row.get("values") or []
+    texts = [str(value).encode("utf-8", "surrogateescape") for value in values] if kind == wire.TXT else []
+    try:
+        data = tuple(map(wire.txt_data, texts)) if texts else tuple(wire.value_data(kind, str(value)) for value in values)
+        entry = _entry(row, name, kind, data, [kind_of(text) for text in texts])
+        _check(entry)
+    except ValueError as exc:
+        raise RecordError(f"{wire.show(name)} {kind_name}: {exc}") from None
+    return entry
+
+
+def _entry(row: t.Mapping[str, t.Any], name: bytes, kind: int, values: tuple[bytes, ...], kinds: list[str | None]) -> Wanted:
     present = row.get("state", "present") == "present"
-    owned = _owned(kind, values, row.get("owns"))
-    whole = _whole(row.get("mode") or "auto", kind, values, row.get("owns"))
-    ttl = row.get("ttl")
+    owns, mode, ttl = row.get("owns"), row.get("mode") or "auto", row.get("ttl")
+    # The version as such: v=spf1 owns every value that begins so, however it is written.
+    owned = (str(owns).encode(),) if owns else tuple(sorted(_VERSIONS[found] for found in set(kinds) if found))
+    whole = mode == "exclusive" or (mode == "auto" and not owns and "spf" not in kinds)
     if ttl is not None and not 0 <= ttl <= MAX_TTL:
-        raise RecordError(f"{here}: a TTL of {ttl} s cannot be: give 0 to {MAX_TTL}")
+        raise RecordError(f"a TTL of {ttl} s cannot be: give 0 to {MAX_TTL}")
     if present and not values:
-        raise RecordError(f"{here}: no values are given: give them, or state: absent")
+        raise RecordError("no values are given: give them, or state: absent")
     if not present and not values and not whole and not owned:
-        raise RecordError(f"{here}: nothing says which values are to go: give values, or owns, or mode: exclusive for the whole RRset")
-    wanted = Wanted(name, kind, tuple(sorted(set(values))), whole, present, ttl, owned, bool(row.get("replace_key")), row.get("view") or "")
-    _check(wanted, here)
-    return wanted
+        raise RecordError("nothing says which values are to go: give values, or owns, or mode: exclusive for the whole RRset")
+    if present and kinds.count("spf") > 1:
+        raise RecordError("more than one SPF record at one name is a permanent error (RFC 7208 section 3.2): make them one")
+    if len(values) > 1:
+        values = tuple(sorted(set(values)))
+    return Wanted(name, kind, values, whole, present, ttl, owned, bool(row.get("replace_key")), row.get("view") or "")
+
+
+_VERSIONS = {"spf": b"v=spf1", "dkim": b"v=DKIM1", "dmarc": b"v=DMARC1", "sts": b"v=STSv1", "tlsrpt": b"v=TLSRPTv1"}
+
+
+def _check(entry: Wanted) -> None:
+    if sum(map(len, entry.values)) > MAX_RRSET:
+        raise RecordError(f"its values are over the limit of {MAX_RRSET} octets: no server could answer with them")
+    if entry.kind in (wire.CNAME, 39):
+        if entry.present and len(entry.values) != 1:
+            raise RecordError(f"a name has one such record, not {len(entry.values)}")
+        if not entry.whole:
+            raise RecordError("its RRset has one value, which cannot be merged: take mode: merge out")
+    if len(entry.values) > 1 and entry.kind == wire.TXT and entry.present and b"\x0a_domainkey" in entry.name:
+        raise RecordError("a selector has one TXT record, else receivers reject (RFC 6376 section 3.6.2.2)")
 
 
 def _owner(row: t.Mapping[str, t.Any], kind_name: str, zones: t.Mapping[bytes, str | None]) -> bytes:
@@ -139,55 +167,6 @@ def _owner(row: t.Mapping[str, t.Any], kind_name: str, zones: t.Mapping[bytes, s
         return wire.pack(str(row["name"]))
     except ValueError as exc:
         raise RecordError(f"{kind_name} record: {exc}: a label has at most 63 octets, a name 255") from None
-
-
-def _value(kind: int, value: str, here: str) -> bytes:
-    if kind == wire.TXT:
-        data = wire.txt_data(value.encode("utf-8", "surrogateescape"))
-    else:
-        try:
-            data = wire.value_data(kind, value)
-        except ValueError as exc:
-            raise RecordError(f"{here}: {exc}") from None
-    if len(data) > MAX_RRSET:
-        raise RecordError(f"{here}: a value of {len(data)} octets is over the limit of {MAX_RRSET}: no server could answer with it")
-    return data
-
-
-def _owned(kind: int, values: tuple[bytes, ...], owns: t.Any) -> tuple[bytes, ...]:
-    if owns:
-        return (str(owns).encode(),)
-    if kind != wire.TXT:
-        return ()
-    kinds = {kind_of(wire.joined(value)) for value in values}
-    # The version as such: v=spf1 owns every value that begins so, however it is written.
-    return tuple(sorted(_VERSIONS[found] for found in kinds if found))
-
-
-_VERSIONS = {"spf": b"v=spf1", "dkim": b"v=DKIM1", "dmarc": b"v=DMARC1", "sts": b"v=STSv1", "tlsrpt": b"v=TLSRPTv1"}
-
-
-def _whole(mode: str, kind: int, values: tuple[bytes, ...], owns: t.Any) -> bool:
-    """Whether the RRset is ours. By default it is, but where an SPF record shares it with others' texts, or owns says what is ours."""
-    if mode == "auto":
-        return not owns and not (kind == wire.TXT and any(kind_of(wire.joined(value)) == "spf" for value in values))
-    return mode == "exclusive"
-
-
-def _check(wanted: Wanted, here: str) -> None:
-    if sum(map(len, wanted.values)) > MAX_RRSET:
-        raise RecordError(f"{here}: its values are over the limit of {MAX_RRSET} octets together: no server could answer with them")
-    if wanted.kind in (wire.CNAME, 39) and wanted.present and len(wanted.values) != 1:
-        raise RecordError(f"{here}: a name has one {wire.kind_text(wanted.kind)} record, not {len(wanted.values)}")
-    if wanted.kind in (wire.CNAME, 39) and not wanted.whole:
-        raise RecordError(f"{here}: its RRset has one value, which cannot be merged: take mode: merge out")
-    if wanted.kind == wire.TXT and wanted.present:
-        texts = [wire.joined(value) for value in wanted.values]
-        spf = sum(kind_of(text) == "spf" for text in texts)
-        if spf > 1:
-            raise RecordError(f"{here}: {spf} SPF records at one name are a permanent error (RFC 7208 section 3.2): make them one")
-        if b"\x0a_domainkey" in wanted.name and len(texts) > 1:
-            raise RecordError(f"{here}: a selector has one TXT record, else receivers reject (RFC 6376 section 3.6.2.2)")
 
 
 def is_owned(wanted: Wanted, data: bytes) -> bool:
@@ -228,6 +207,3 @@ def key_from(name: str, kind: str) -> Key:
     if kind not in _NUMBERS:
         raise RecordError(f"{name} {kind}: records of this type are not published here")
     return wire.pack(name), _NUMBERS[kind]
-
-
-__all__ = ["DEFAULT_TTL", "IN", "TYPES", "RecordError", "Wanted", "covers", "is_owned", "key_from", "key_of", "label", "read"]

@@ -15,7 +15,7 @@ from .journal import Journal, change_of
 from .manual import open_points
 from .plan import CHANGE_SHARE, Change, Plan, Purge, Zone, diff, make, saved, undo
 from .propagation import discover
-from .records import RecordError, Wanted
+from .records import DEFAULT_TTL, RecordError, Wanted
 from .wire import CNAME, SOA, Key, RRset
 
 #: So many names are asked for one by one where the zone need not be known whole; beyond, a transfer is quicker.
@@ -38,7 +38,7 @@ class Settings(t.NamedTuple):
     resolver: Server | None = None
     owner: str = ""
     where: str = ""
-    ttl: int | None = None
+    ttl: int = DEFAULT_TTL
 
     @property
     def label(self) -> str:
@@ -56,11 +56,11 @@ class Job(t.NamedTuple):
 
 
 class Hooks(t.NamedTuple):
-    """What tests and callers hang in. now: the clock for signatures; sent: called before and after each batch."""
+    """What tests and benchmarks hang in. now: the clock for signatures; phase: called when a zone is planned, sent and read back."""
 
     now: t.Callable[[], float] = time.time
     before_batch: t.Callable[[int], None] = lambda number: None
-    planned: t.Callable[[Plan], None] = lambda plan: None
+    phase: t.Callable[[str], None] = lambda name: None
     limit: int = wire.MAX_MESSAGE
 
 
@@ -133,13 +133,13 @@ def _zone(job: Job, check_mode: bool, folder: str | None, share: float, hooks: H
         changes, faults = undo(zone, undoing)
         plan = Plan(changes, 0, faults)
     else:
-        plan = make(zone, job.wanted, job.purges, share)
+        plan = make(zone, job.wanted, job.purges, share, settings.ttl)
     # What a run that broke off has done belongs to what this one can take back.
     before = [] if undone or not broken else _stands(zone, broken[0])
     if plan.faults:
         return Result(settings, "failed", plan.changes, [], f"zone {settings.label}: nothing was sent: " + "; ".join(plan.faults))
     update.check_sizes(settings.name, plan.changes, hooks.limit)
-    hooks.planned(plan)
+    hooks.phase("planned")
     if check_mode:
         if plan.changes:
             _try(settings, server, plan.changes, hooks.now)
@@ -152,9 +152,11 @@ def _zone(job: Job, check_mode: bool, folder: str | None, share: float, hooks: H
     journal.begin(undoing if undone else _merge(before, plan.changes), str(server))
     try:
         sent, fault = _send(settings, server, plan.changes, journal, hooks)
+        hooks.phase("sent")
         done = [change for batch in sent for change in batch.changes]
         if not fault:
             fault = _read_back(settings, server, done)
+            hooks.phase("read back")
         if not fault:
             journal.note("end")
     finally:
@@ -387,7 +389,7 @@ def _manual(job: Job) -> Result:
             faults.append(str(exc))
     else:
         raise DnsError("; ".join(faults[:3]))
-    plan = make(zone, job.wanted, [], 1.0)
+    plan = make(zone, job.wanted, [], 1.0, settings.ttl)
     if plan.faults:
         return Result(settings, "failed", plan.changes, [], f"zone {settings.label}: " + "; ".join(plan.faults))
     points = open_points(settings.name, plan.changes, settings.owner, settings.where, settings.view)

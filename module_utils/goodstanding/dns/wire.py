@@ -28,6 +28,7 @@ MAX_MESSAGE = 65_535
 HEADER = struct.Struct("!HHHHHH")
 _RECORD = struct.Struct("!HHIH")
 _MAX_POINTERS = 32
+_DNAME = 39
 #: Types whose data holds names that another server may have compressed (RFC 3597 section 4).
 _WITH_NAMES = frozenset({NS, CNAME, SOA, PTR, MX, SRV, 3, 4, 7, 8, 9, 14, 17, 18, 21, 24, 26, 30, 35, 36, 39})
 
@@ -75,8 +76,20 @@ def _pack(name: str) -> bytes:
     return dns.name.from_text(name, dns.name.root).canonicalize().to_wire() or b""
 
 
+_PLAIN_LABEL = re.compile(rb"[A-Za-z0-9_/*-]+\Z")
+
+
 def text(name: bytes) -> str:
     """Return a packed name as text with its last dot."""
+    labels, at = [], 0
+    while name[at]:
+        label = name[at + 1 : at + 1 + name[at]]
+        if not _PLAIN_LABEL.match(label):
+            break
+        labels.append(label)
+        at += 1 + name[at]
+    if labels and not name[at]:
+        return b".".join(labels).decode() + "."
     return dns.name.from_wire(name, 0)[0].to_text()
 
 
@@ -85,6 +98,7 @@ def show(name: bytes) -> str:
     return text(name).rstrip(".") or "."
 
 
+@functools.lru_cache(maxsize=256)
 def kind_text(kind: int) -> str:
     return dns.rdatatype.to_text(dns.rdatatype.RdataType.make(kind))
 
@@ -146,10 +160,12 @@ def folded(kind: int, data: bytes) -> bytes:
 
 def strings(data: bytes) -> list[bytes]:
     """Return the character strings of TXT data (RFC 1035 section 3.3.14)."""
-    parts, at = [], 0
-    while at < len(data):
-        parts.append(data[at + 1 : at + 1 + data[at]])
-        at += 1 + data[at]
+    parts, at, end = [], 0, len(data)
+    while at < end:
+        size = data[at]
+        at += 1
+        parts.append(data[at : at + size])
+        at += size
     return parts
 
 
@@ -188,7 +204,14 @@ class Message(t.NamedTuple):
 
 
 def read_name(data: bytes, at: int) -> tuple[bytes, int]:
-    """Return a name in lower case and the position after it; each pointer must lead further back, so that none can loop."""
+    """Return a name in lower case and the position after it."""
+    name, end = _spelt(data, at)
+    # No length octet is an upper-case letter, so that lower() changes labels only.
+    return name.lower(), end
+
+
+def _spelt(data: bytes, at: int) -> tuple[bytes, int]:
+    """Return a name as it is written, uncompressed; each pointer must lead further back, so that none can loop."""
     parts, total, end, limit, pointers = [], 0, 0, at, 0
     while True:
         length = data[at]
@@ -208,13 +231,18 @@ def read_name(data: bytes, at: int) -> tuple[bytes, int]:
             parts.append(data[at : at + 1 + length])
             at += 1 + length
             if not length:
-                # No length octet is an upper-case letter, so that lower() changes labels only.
-                return b"".join(parts).lower(), end or at
+                return b"".join(parts), end or at
 
 
 def _data(data: bytes, kind: int, at: int, length: int) -> bytes:
     if kind not in _WITH_NAMES or not length:
         return data[at : at + length]
+    if kind in (NS, CNAME, PTR, MX, _DNAME):
+        begin = at + 2 * (kind == MX)
+        name, end = _spelt(data, begin)
+        if end != at + length:
+            raise WireError(f"a {kind_text(kind)} record is not as long as it says")
+        return data[at:begin] + name
     try:
         return _rdata(kind, data, at, length).to_wire() or b""
     except (dns.exception.DNSException, ValueError) as exc:
