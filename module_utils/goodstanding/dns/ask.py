@@ -57,6 +57,7 @@ class Reply(t.NamedTuple):
     alias: bytes | None = None
     soa: RRset | None = None
     message: wire.Message | None = None
+    raw: bytes = b""
 
 
 Question = tuple[bytes, int]
@@ -126,12 +127,12 @@ def _reply(raw: bytes, question: Question, sent: _Sent) -> Reply | None:
         message = wire.read(raw)
     except WireError:
         return None
-    if not message.flags & 0x8000 or message.flags & 0x7800 or message.question.lower() != sent.asked:
+    if not message.flags & 0x8000 or message.flags & 0x7800 or message.question[:-4].lower() + message.question[-4:] != sent.asked:
         return None
     if sent.verifier is not None:
         fault = sent.verifier.check(raw, message)
         if fault:
-            return Reply(f"unproven: {fault}", message.rcode, message=message)
+            return Reply(f"unproven: {fault}", message.rcode, message=message, raw=raw)
     name, kind = question
     found = wire.rrsets(message.answer)
     cname = found.get((name, wire.CNAME))

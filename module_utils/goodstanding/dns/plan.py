@@ -64,7 +64,7 @@ def make(zone: Zone, wanted: list[Wanted], purges: list[Purge], share: float = C
     faults: list[str] = []
     by_key: dict[Key, list[Wanted]] = {}
     for entry in wanted:
-        fault = _outside(zone.name, entry)
+        fault = outside(zone.name, entry)
         if fault:
             faults.append(fault)
         else:
@@ -91,7 +91,8 @@ def make(zone: Zone, wanted: list[Wanted], purges: list[Purge], share: float = C
     return Plan(changes, managed, [*faults, fault] if fault else faults)
 
 
-def _outside(zone: bytes, entry: Wanted) -> str:
+def outside(zone: bytes, entry: Wanted) -> str:
+    """Return why a record cannot be in a zone, or nothing."""
     if not wire.is_below(entry.name, zone):
         return f"{entry.label} is not in the zone {wire.show(zone)}: give the zone that it is in"
     if entry.name == zone and entry.kind in (NS, CNAME, _DNAME):
@@ -247,6 +248,13 @@ def undo(zone: Zone, changes: list[Change]) -> tuple[list[Change], list[str]]:
             back.append(Change(change.key, now, after, False, change.whole))
     wanted = {change.key: change.after for change in back}
     return back, faults + _clashes(zone, wanted)
+
+
+def same(key: Key, one: RRset | None, other: RRset | None) -> bool:
+    """Whether two RRsets have the same values, names in any case: some servers fold them."""
+    if one is None or other is None:
+        return one is other
+    return {wire.folded(key[1], value) for value in one.values} == {wire.folded(key[1], value) for value in other.values}
 
 
 def _short(key: Key, rrset: RRset | None) -> str:

@@ -114,7 +114,9 @@ def read(row: t.Mapping[str, t.Any], zones: t.Mapping[bytes, str | None]) -> Wan
     values = row.get("values") or []
     texts = [str(value).encode("utf-8", "surrogateescape") for value in values] if kind == wire.TXT else []
     try:
-        data = tuple(map(wire.txt_data, texts)) if texts else tuple(wire.value_data(kind, str(value)) for value in values)
+        data = (
+            tuple(map(wire.txt_data, texts)) if texts else tuple(wire.folded(kind, wire.value_data(kind, str(value))) for value in values)
+        )
         entry = _entry(row, name, kind, data, [kind_of(text) for text in texts])
         _check(entry)
     except ValueError as exc:

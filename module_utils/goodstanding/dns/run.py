@@ -13,7 +13,7 @@ from . import update, wire
 from .ask import Connection, DnsError, Reply, Server, TransferError, ask, transfer
 from .journal import Journal, change_of
 from .manual import open_points
-from .plan import CHANGE_SHARE, Change, Plan, Purge, Zone, diff, make, saved, undo
+from .plan import CHANGE_SHARE, Change, Plan, Purge, Zone, diff, make, outside, same, saved, undo
 from .propagation import discover
 from .records import DEFAULT_TTL, RecordError, Wanted
 from .wire import CNAME, SOA, Key, RRset
@@ -114,6 +114,9 @@ def run(jobs: list[Job], check_mode: bool, folder: str | None, share: float = CH
 
 def _zone(job: Job, check_mode: bool, folder: str | None, share: float, hooks: Hooks) -> Result:
     settings = job.settings
+    misplaced = [fault for fault in (outside(settings.name, entry) for entry in job.wanted) if fault]
+    if misplaced:
+        raise RecordError("nothing was sent: " + "; ".join(misplaced))
     if settings.backend == "manual":
         return _manual(job)
     server = settings.primary
@@ -187,13 +190,7 @@ def _end(journal: Journal, changes: list[Change], server: Server) -> None:
 
 def _stands(zone: Zone, changes: list[Change]) -> list[Change]:
     """Return those changes of a run that broke off which were done."""
-    return [change for change in changes if change.before != change.after and _same(zone.rrsets.get(change.key), change.after)]
-
-
-def _same(found: RRset | None, wanted: RRset | None) -> bool:
-    if found is None or wanted is None:
-        return found is wanted
-    return sorted(found.values) == sorted(wanted.values)
+    return [change for change in changes if change.before != change.after and same(change.key, zone.rrsets.get(change.key), change.after)]
 
 
 def read(settings: Settings, server: Server, keys: set[Key], whole: bool, now: t.Callable[[], float]) -> Zone:
@@ -221,6 +218,9 @@ def _by_questions(settings: Settings, server: Server, keys: set[Key]) -> Zone:
     free: set[bytes] = set()
     for question, reply in zip(todo, ask(server, todo)):
         fault = _answer_fault(reply)
+        if reply.message is not None and reply.fault:
+            found = update.decode(reply.raw, reply.message.number, None, time.time())._replace(proven=False)
+            raise DnsError(update.explain(found, server, settings.name, f"a question for {wire.show(question[0])}"))
         if fault:
             raise DnsError(f"{server} was asked for {wire.show(question[0])} {wire.kind_text(question[1])}: {fault}")
         if reply.rcode == wire.NXDOMAIN:
@@ -334,9 +334,9 @@ def _what_stands(settings: Settings, server: Server, batch: update.Batch) -> str
         found = _standing(settings, server, batch)
     except DnsError as exc:
         return f"whether it was done is not known: {exc}"
-    if all(_same(found.get(change.key), change.after) for change in batch.changes):
+    if all(same(change.key, found.get(change.key), change.after) for change in batch.changes):
         return "done"
-    if all(_same(found.get(change.key), change.before) for change in batch.changes):
+    if all(same(change.key, found.get(change.key), change.before) for change in batch.changes):
         return "not done"
     return "another writer changed something meanwhile"
 
@@ -348,13 +348,17 @@ def _read_back(settings: Settings, server: Server, done: list[Change]) -> str:
         found = read(settings, server, keys, False, time.time).rrsets
     except DnsError as exc:
         return f"all was sent, and could not be read back: {exc}"
-    wrong = [change for change in done if found.get(change.key) != change.after]
+    wrong = [change for change in done if not _stands_now(change, found.get(change.key))]
     if not wrong:
         return ""
     return (
         f"{server} answered NOERROR and has not done it: " + ", ".join(change.label for change in wrong[:10])
         + f" ({len(wrong)} RRsets): another writer was quicker, or its policy drops updates in silence (PowerDNS Lua): look at its log"
     )  # fmt: skip
+
+
+def _stands_now(change: Change, found: RRset | None) -> bool:
+    return same(change.key, found, change.after) and (found is None or change.after is None or found.ttl == change.after.ttl)
 
 
 def _with_primary(text: str, settings: Settings, server: Server) -> str:

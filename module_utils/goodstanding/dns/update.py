@@ -49,7 +49,14 @@ class Batch(t.NamedTuple):
     mac: bytes
 
 
-def encode(writer: Writer, change: Change) -> None:
+def encode(writer: Writer, rows: list[Change]) -> None:
+    """Add the changes of one name."""
+    cname = any(change.key[1] == CNAME for change in rows)  # then its own change says what stands of it
+    for change in rows:
+        _encode(writer, change, cname)
+
+
+def _encode(writer: Writer, change: Change, cname: bool) -> None:
     """Add a change: its old values as prerequisites, then what goes and what comes."""
     name, kind = change.key
     before, after = change.before, change.after
@@ -60,7 +67,7 @@ def encode(writer: Writer, change: Change) -> None:
         writer.prerequisite(name, NONE, ANY)
     else:
         writer.prerequisite(name, NONE, kind)
-        if kind != CNAME:
+        if not cname:
             writer.prerequisite(name, NONE, CNAME)
     old, new = before or RRset(0, ()), after or RRset(0, ())
     if before is not None and (after is None or (change.whole and before.ttl != after.ttl)):
@@ -85,15 +92,13 @@ def batches(
         # What goes before what comes: a CNAME is silently left out while others stand.
         rows = sorted(group, key=lambda change: change.after is not None)
         mark = writer.mark()
-        for change in rows:
-            encode(writer, change)
+        encode(writer, rows)
         if writer.size > room:
             writer.back(mark)
             if taken:
                 yield _close(server, writer, taken, now)
             writer, taken = Writer(zone), []
-            for change in rows:
-                encode(writer, change)
+            encode(writer, rows)
         taken += rows
     if taken:
         yield _close(server, writer, taken, now)
@@ -107,8 +112,7 @@ def check_sizes(zone: bytes, changes: t.Iterable[Change], limit: int = MAX_MESSA
         if 500 + sum(len(value) + len(name) + 10 for value in values) < limit - 500:
             continue
         writer = Writer(zone)
-        for change in rows:
-            encode(writer, change)
+        encode(writer, rows)
         if writer.size > limit - 500:
             raise RecordError(f"{wire.show(name)}: its old and new values do not fit into one UPDATE of {limit} octets: publish fewer")
 

@@ -52,12 +52,16 @@ KEYS = "".join(f'key "{name}" {{ algorithm hmac-sha256; secret "{secret}"; }};\n
 def zone_file(folder: Path, zone: str, address: str) -> str:
     path = folder / (zone.replace("/", "_") + ".db")
     more = REVERSE if zone.startswith("100.") else "" if zone.endswith("arpa") else BASE
-    path.write_text(ZONE.format(zone=zone, address=address) + more)
+    text = ZONE.format(zone=zone, address=address)
+    if "/" in zone:  # no name of a host may be below it
+        text = text.replace(f"ns.{zone}", "ns.bind.test").replace(f"hostmaster.{zone}", "h.bind.test").replace(f"ns IN A {address}\n", "")
+    path.write_text(text + more)
     return str(path)
 
 
 def options(folder: Path, address: str, port: int) -> str:
-    return f"""options {{ directory "{folder}"; pid-file none; session-keyfile none; listen-on port {port} {{ {address}; }}; listen-on-v6 {{ none; }};
+    return f"""options {{ directory "{folder}"; pid-file none; session-keyfile none; listen-on-v6 {{ none; }};
+ listen-on port {port} {{ {address}; }};
  recursion no; dnssec-validation no; notify explicit; notify-delay 1; allow-transfer {{ key upd; }}; }};
 {KEYS}"""
 
