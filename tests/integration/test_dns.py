@@ -113,10 +113,11 @@ def test_nsd_and_what_is_no_primary_say_why_not():
     result = one([zone_row("bind.test", "nsd", read="queries")], [{"name": "no.bind.test", "values": ["x"]}])
     assert "NOTIMP; it is not signed: this server takes no updates (NSD never does): give the zone's primary" in result.fault
     assert "names the primary ns.bind.test" in result.fault
-    for name, said in (("second", "REFUSED: the key upd is right and may not"), ("knot", "BADKEY")):
+    # Knot 3.2 says BADKEY of a zone that it is a secondary of, 3.4 NOTAUTH without a signature.
+    for name, said in (("second", "REFUSED: the key upd is right and may not"), ("knot", "NOTAUTH")):
         result = one([zone_row("bind.test", name, read="queries")], [{"name": "no.bind.test", "values": ["x"]}])
         assert said in result.fault
-        assert "give the" in result.fault
+        assert "primary" in result.fault
         assert result.state == "failed"
 
 

@@ -9,7 +9,7 @@ import math
 import typing as t
 
 from . import wire
-from .meaning import meaning
+from .meaning import kind_of, meaning
 from .records import DEFAULT_TTL, RecordError, Wanted, is_owned, key_of, label, row
 from .wire import CNAME, NS, Key, RRset
 
@@ -107,6 +107,10 @@ def _wanted_rrset(before: RRset | None, entries: list[Wanted], default: int) -> 
         return before
     if len(entries) > 1 and any(entry.whole for entry in entries):
         raise RecordError(f"{first.label} is given {len(entries)} times, once for the whole RRset: give it once, or each with mode: merge")
+    for entry in entries:
+        others = [value for other in entries if other is not entry and other.present for value in other.values]
+        if entry.present and any(is_owned(entry, value) and value not in entry.values for value in others):
+            raise RecordError(f"{first.label} is given twice with values of one kind, as two SPF records: give one")
     values = set(before.values) if before else set()
     whole = first.whole
     for entry in entries:
@@ -118,7 +122,7 @@ def _wanted_rrset(before: RRset | None, entries: list[Wanted], default: int) -> 
         ttl = first.ttl if first.present and first.ttl is not None else (before.ttl if before else default)
     else:
         ttl = before.ttl if before else next((entry.ttl for entry in entries if entry.ttl is not None), default)
-    spf = sum(1 for value in values if first.kind == wire.TXT and wire.joined(value)[:7].lower() in (b"v=spf1", b"v=spf1 "))
+    spf = sum(kind_of(wire.joined(value)) == "spf" for value in values) if first.kind == wire.TXT else 0
     if spf > 1 and any(entry.present for entry in entries):
         raise RecordError(
             f"{first.label} would have {spf} SPF records, a permanent error (RFC 7208 section 3.2): give one entry that owns v=spf1"

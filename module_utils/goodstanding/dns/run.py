@@ -219,7 +219,8 @@ def _by_questions(settings: Settings, server: Server, keys: set[Key]) -> Zone:
     for question, reply in zip(todo, ask(server, todo)):
         fault = _answer_fault(reply)
         if reply.message is not None and reply.fault:
-            found = update.decode(reply.raw, reply.message.number, None, time.time())._replace(proven=False)
+            found = update.decode(reply.raw, reply.message.number, None, time.time())
+            found = found._replace(proven=False, fault=found.fault or reply.fault.partition(": ")[2])
             raise DnsError(update.explain(found, server, settings.name, f"a question for {wire.show(question[0])}"))
         if fault:
             raise DnsError(f"{server} was asked for {wire.show(question[0])} {wire.kind_text(question[1])}: {fault}")

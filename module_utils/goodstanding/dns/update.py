@@ -243,7 +243,7 @@ def _advice(found: Found, server: Server, zone: str) -> str:
     if found.rcode == wire.REFUSED:
         return _refused(found, server, key)
     if found.rcode == wire.NOTAUTH and not found.proven:
-        return f"it is not a primary of {zone} that knows the key {key} with this secret (PowerDNS does not say which): compare both"
+        return f"it is not a primary of {zone} that knows the key {key} with this secret (it does not say which): compare both"
     if found.rcode == wire.NOTAUTH and server.key is None:
         return f"it wants updates of {zone} signed, or is not its primary: give the zone a TSIG key (key_name, key_secret), and its primary"
     if found.rcode == wire.NOTAUTH:
