@@ -82,7 +82,7 @@ BAD_SECRET = {
 }
 BAD_KEY = {
     "bind": "BADKEY: the server does not know the key",
-    "knot": "BADKEY: the server does not know",
+    "knot": "the key",
     "pdns": "REFUSED; it is not signed",
 }
 BAD_TIME = {"bind": "BADTIME: the server's clock is 360", "knot": "BADTIME: the server's clock is 360", "pdns": "the clocks differ"}

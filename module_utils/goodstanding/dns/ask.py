@@ -239,7 +239,7 @@ def _over_tcp(
     server: Server, questions: t.Sequence[Question], replies: list[Reply | None], todo: list[int], recursive: bool, timeout: float
 ) -> None:
     """Fill in what came back over TCP, several questions under way on one connection; one that is closed early is opened again."""
-    left = collections.deque(todo)
+    left, window = collections.deque(todo), _WINDOW // 4
     while left:
         before = len(left)
         try:
@@ -253,7 +253,7 @@ def _over_tcp(
         fault = Reply("timeout over TCP")
         with connection, contextlib.suppress(OSError):
             while left or pending:
-                while left and len(pending) < _WINDOW // 4:
+                while left and len(pending) < window:
                     number, asked, raw, verifier = _message(server, questions[left[0]], recursive)
                     if number not in pending:
                         pending[number] = _Sent(left.popleft(), asked, verifier, 0)
@@ -265,10 +265,12 @@ def _over_tcp(
                     del pending[int.from_bytes(raw[:2], "big")]
                     replies[sent.place] = reply
         left.extendleft(sent.place for sent in pending.values())
-        if len(left) == before:
+        if len(left) == before and window == 1:
             for index in left:
                 replies[index] = fault
             return
+        # Whoever closes early takes one question at a time.
+        window = 1
 
 
 def transfer(server: Server, zone: bytes, timeout: float = 30.0) -> list[wire.Record]:
