@@ -456,6 +456,12 @@ def test_a_lame_server_is_unknown_and_a_wildcard_is_told():
     rows = [{"name": "s._domainkey.knot.test", "values": [KEY]}, {"name": "*._domainkey.knot.test", "values": ["v=DKIM1; p="]}]
     assert one([zone_row("knot.test", "knot")], rows).state == "changed"
     report = prove("knot.test", rows[:1], authorities("knot"))
+    # What a wildcard answers for is not there to be guarded.
+    for reader in ("queries", "transfer"):
+        new = [{"name": f"{reader}._domainkey.knot.test", "values": [KEY]}]
+        done = one([zone_row("knot.test", "knot", read=reader)], new)
+        assert (done.state, done.fault) == ("changed", "")
+        assert one([zone_row("knot.test", "knot", read=reader)], [], undo=[done.undo()]).fault == ""
     assert (report.state, report.wildcard) == ("proven", [f"{ADDRESS}:{PORTS['knot']}"])
     one([zone_row("knot.test", "knot")], [{**row, "state": "absent"} for row in rows])
 

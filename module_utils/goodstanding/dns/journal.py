@@ -9,6 +9,7 @@ well leaves the file with its last line saying so; the next run replaces it. It 
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import time
@@ -37,9 +38,10 @@ class Journal:
         if self.path is None or not self.path.exists():
             return None
         try:
-            if self.path.stat().st_size > _MAX_SIZE:
-                raise ValueError("it is too large")
-            rows = self.path.read_text(encoding="utf-8").split("\n")
+            with open(self.path, encoding="utf-8") as file:
+                self._alone(file, fcntl.LOCK_SH)
+                text = file.read(_MAX_SIZE)
+            rows = text.split("\n")
             first = json.loads(rows[0])
             sent = done = 0
             for row in rows[1:]:
@@ -58,6 +60,12 @@ class Journal:
                 return None  # it was killed before it sent anything: the plan is written whole before the first batch
             raise DnsError(f"the journal {self.path} cannot be read ({type(exc).__name__}): move it away and run again") from None
 
+    def _alone(self, file: t.TextIO, how: int) -> None:
+        try:
+            fcntl.flock(file, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DnsError(f"another run is at work on this zone (journal {self.path}): wait for its end") from None
+
     def _plan_was_cut(self) -> bool:
         assert self.path is not None
         return b"\n" not in self.path.read_bytes()
@@ -67,8 +75,10 @@ class Journal:
             return
         try:
             self.path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-            handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o640)
+            handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o640)
             self._file = os.fdopen(handle, "w", encoding="utf-8")
+            self._alone(self._file, fcntl.LOCK_EX)
+            self._file.truncate(0)
             plan = {"what": "plan", "at": time.time(), "primary": primary, "changes": list(map(saved, changes))}
             self._file.write(json.dumps(plan) + "\n")
             self._file.flush()

@@ -27,12 +27,16 @@ class Purge(t.NamedTuple):
 
 
 class Zone(t.NamedTuple):
-    """The present RRsets of a zone. whole: all of them are known, by a transfer; free: names that are known not to exist at all."""
+    """The present RRsets of a zone. whole: all of them are known, by a transfer; free: names that are known not to exist at all.
+
+    doubtful: what a wildcard may have answered: it stands as long as it is what is wanted, else it is not there.
+    """
 
     name: bytes
     rrsets: dict[Key, RRset]
     whole: bool
     free: frozenset[bytes] = frozenset()
+    doubtful: frozenset[Key] = frozenset()
 
 
 class Change(t.NamedTuple):
@@ -71,9 +75,13 @@ def make(zone: Zone, wanted: list[Wanted], purges: list[Purge], share: float = C
             by_key.setdefault(entry.key, []).append(entry)
     names = {name for name, _ in zone.rrsets}
     after: dict[Key, RRset | None] = {}
+    unreal: set[Key] = set()
     for key, entries in by_key.items():
         try:
             after[key] = _wanted_rrset(zone.rrsets.get(key), entries, ttl)
+            if key in zone.doubtful and after[key] != zone.rrsets[key]:
+                unreal.add(key)
+                after[key] = _wanted_rrset(None, entries, ttl)
         except RecordError as exc:
             faults.append(str(exc))
     for purge in purges:
@@ -81,7 +89,7 @@ def make(zone: Zone, wanted: list[Wanted], purges: list[Purge], share: float = C
     faults += _clashes(zone, after)
     changes = []
     for key in sorted(after):
-        before = zone.rrsets.get(key)
+        before = None if key in unreal else zone.rrsets.get(key)
         if before != after[key]:
             new_name = key[0] not in names if zone.whole else key[0] in zone.free
             whole = key not in by_key or all(entry.whole for entry in by_key[key])

@@ -50,7 +50,7 @@ def discover(zone: bytes, resolver: Server | None, port: int = 53) -> Discovered
     child, fault = _resolve(resolver, zone, NS)
     if fault:
         faults.append(f"the name servers of {wire.show(zone)}: {fault}")
-    above, glue, fault = _delegation(zone, resolver)
+    above, glue, fault = _delegation(zone, resolver, port)
     if fault:
         faults.append(fault)
     addresses: dict[str, set[bytes]] = {}
@@ -98,7 +98,7 @@ def _resolve(resolver: Server, name: bytes, kind: int) -> tuple[list[bytes], str
     return [wire.read_name(value, 0)[0] if kind == NS else value for value in reply.rrset.values], ""
 
 
-def _delegation(zone: bytes, resolver: Server) -> tuple[list[bytes], dict[bytes, set[str]], str]:
+def _delegation(zone: bytes, resolver: Server, port: int) -> tuple[list[bytes], dict[bytes, set[str]], str]:
     """Return the name servers that the parent zone's servers name, with the addresses they give for them."""
     above = wire.parent(zone)
     while True:
@@ -109,7 +109,7 @@ def _delegation(zone: bytes, resolver: Server) -> tuple[list[bytes], dict[bytes,
     where = f"the delegation of {wire.show(zone)} in {wire.show(above)}"
     for name in servers[:6]:
         for value in _resolve(resolver, name, A)[0][:2] + _resolve(resolver, name, AAAA)[0][:1]:
-            reply = ask(Server(_address(value), resolver.port if _local(value) else 53), [(zone, NS)], timeout=2, tries=2)[0]
+            reply = ask(Server(_address(value), port), [(zone, NS)], timeout=2, tries=2)[0]
             if reply.fault or reply.message is None or reply.rcode != wire.NOERROR:
                 continue
             records = [*reply.message.answer, *reply.message.authority]
@@ -121,10 +121,6 @@ def _delegation(zone: bytes, resolver: Server) -> tuple[list[bytes], dict[bytes,
                         glue.setdefault(record.name, set()).add(_address(record.data))
                 return found, glue, ""
     return [], {}, f"{where} could not be read: what only the parent names is not known; give servers, or discover: false"
-
-
-def _local(value: bytes) -> bool:
-    return value[:1] == b"\x7f" and len(value) == 4
 
 
 def _address(value: bytes) -> str:

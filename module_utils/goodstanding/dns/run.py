@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import secrets
 import time
 import typing as t
 
@@ -154,13 +155,13 @@ def _zone(job: Job, check_mode: bool, folder: str | None, share: float, hooks: H
     # Whoever goes on after a break takes back the same changes, not the taking back.
     journal.begin(undoing if undone else _merge(before, plan.changes), str(server))
     try:
-        sent, fault = _send(settings, server, plan.changes, journal, hooks)
+        sent, fault, unknown = _send(settings, server, plan.changes, journal, hooks)
         hooks.phase("sent")
         done = [change for batch in sent for change in batch.changes]
         if not fault:
             fault = _read_back(settings, server, done)
             hooks.phase("read back")
-        if not fault:
+        if not fault or (not sent and not unknown):
             journal.note("end")
     finally:
         journal.close()
@@ -214,9 +215,16 @@ def _by_questions(settings: Settings, server: Server, keys: set[Key]) -> Zone:
             questions |= {(name, other) for other in _USUAL if other != SOA}
     # What is delegated, or below a DNAME, is not answered from this zone.
     todo = sorted(questions)
+    # A wildcard answers for names that are not there: what a name nobody uses gets too may be its answer.
+    nowhere = {(wire.parent(name), kind) for name, kind in todo if name != settings.name and name[:2] != b"\x01*"}
+    beside = {(above, kind): (bytes([12]) + secrets.token_hex(6).encode() + above, kind) for above, kind in nowhere if len(above) < 240}
+    siblings = list(beside.values())
+    replies = ask(server, [*todo, *siblings])
+    synthetic = dict(zip(beside, (reply.rrset for reply in replies[len(todo) :])))
     rrsets: dict[Key, RRset] = {}
     free: set[bytes] = set()
-    for question, reply in zip(todo, ask(server, todo)):
+    doubtful: set[Key] = set()
+    for question, reply in zip(todo, replies):
         fault = _answer_fault(reply)
         if reply.message is not None and reply.fault:
             found = update.decode(reply.raw, reply.message.number, None, time.time())
@@ -228,7 +236,9 @@ def _by_questions(settings: Settings, server: Server, keys: set[Key]) -> Zone:
             free.add(question[0])
         elif reply.rrset is not None:
             rrsets[question] = reply.rrset
-    return Zone(settings.name, rrsets, False, frozenset(free))
+            if question[0][:2] != b"\x01*" and reply.rrset == synthetic.get((wire.parent(question[0]), question[1])):
+                doubtful.add(question)
+    return Zone(settings.name, rrsets, False, frozenset(free), frozenset(doubtful))
 
 
 def _answer_fault(reply: Reply) -> str:
@@ -255,16 +265,21 @@ def _try(settings: Settings, server: Server, changes: list[Change], now: t.Calla
             raise DnsError(_with_primary(f"{exc}; nothing was changed", settings, server)) from None
 
 
-def _send(settings: Settings, server: Server, changes: list[Change], journal: Journal, hooks: Hooks) -> tuple[list[update.Batch], str]:
-    """Send a plan; return the batches that were done, and what went wrong. The next batch is made while the server works on one."""
+def _send(
+    settings: Settings, server: Server, changes: list[Change], journal: Journal, hooks: Hooks
+) -> tuple[list[update.Batch], str, bool]:
+    """Send a plan; return the batches that were done, what went wrong, and whether it is not known if one more was done.
+
+    The next batch is made while the server works on one.
+    """
     done: list[update.Batch] = []
     made = update.batches(server, settings.name, changes, hooks.now, hooks.limit)
     batch = next(made, None)
-    number = 0
+    number, asked = 0, False  # asked: for the second time, so that a break leaves it open
     try:
         connection = Connection(server)
     except DnsError as exc:
-        return done, f"{exc}; nothing was sent"
+        return done, f"{exc}; nothing was sent", False
     try:
         while batch is not None:
             number += 1
@@ -278,11 +293,13 @@ def _send(settings: Settings, server: Server, changes: list[Change], journal: Jo
                 # It may have been done or not: what stands tells.
                 stood = _what_stands(settings, server, batch)
                 if stood == "not done":
+                    asked = True
                     connection = Connection(server)
                     update.exchange(connection, batch, settings.name, hooks.now)
                 elif stood != "done":
-                    return done, _left(f"{lost} in batch {number}, and {stood}", done, changes, journal)
+                    return done, _left(f"{lost} in batch {number}, and {stood}", done, changes, journal), True
             done.append(batch)
+            asked = False
             journal.note("done", number)
             if lost and following is not None:
                 connection.close()
@@ -291,12 +308,12 @@ def _send(settings: Settings, server: Server, changes: list[Change], journal: Jo
     except update.ConflictError as exc:
         found = update.conflicts(batch, _standing(settings, server, batch)) if batch else []
         text = "; ".join(found[:10]) or "it was changed and changed back"
-        return done, _left(f"another writer was there first ({exc}): {text}", done, changes, journal)
+        return done, _left(f"another writer was there first ({exc}): {text}", done, changes, journal), asked
     except DnsError as exc:
-        return done, _left(_with_primary(str(exc), settings, server), done, changes, journal)
+        return done, _left(_with_primary(str(exc), settings, server), done, changes, journal), asked
     finally:
         connection.close()
-    return done, ""
+    return done, "", False
 
 
 def _begin(connection: Connection, batch: update.Batch) -> str:
@@ -346,10 +363,11 @@ def _read_back(settings: Settings, server: Server, done: list[Change]) -> str:
     """Return what does not stand on the primary as it was written: NOERROR is no proof."""
     keys = {change.key for change in done}
     try:
-        found = read(settings, server, keys, False, time.time).rrsets
+        zone = read(settings, server, keys, False, time.time)
     except DnsError as exc:
         return f"all was sent, and could not be read back: {exc}"
-    wrong = [change for change in done if not _stands_now(change, found.get(change.key))]
+    gone = {change.key for change in done if change.after is None} & zone.doubtful  # where a wildcard answers in its place
+    wrong = [change for change in done if change.key not in gone and not _stands_now(change, zone.rrsets.get(change.key))]
     if not wrong:
         return ""
     return (

@@ -300,9 +300,10 @@ def test_a_reply_that_is_lost_is_not_guessed(monkeypatch, stood, state):
     rows = [change(number) for number in range(300)]
     monkeypatch.setattr(run, "_what_stands", lambda *words: stood)
     with Fake(lambda number, message: None if number == 2 else reply_to(message)) as fake:
-        done, fault = run._send(run.Settings(ZONE), fake.server, rows, journal.Journal(None, ZONE), run.Hooks())
+        done, fault, unknown = run._send(run.Settings(ZONE), fake.server, rows, journal.Journal(None, ZONE), run.Hooks())
         taken = fake.taken
     assert state in fault
+    assert unknown == bool(state)
     sent = [row for batch in done for row in batch.changes]
     assert (sent == rows) == (not state)
     assert taken == {"done": 3, "not done": 4}.get(stood, 2)
@@ -317,6 +318,10 @@ def test_a_journal_of_a_killed_run_is_read(tmp_path):
     book.note("sent", 1)
     book.note("done", 1)
     book.note("sent", 2)
+    with pytest.raises(ask.DnsError, match="another run is at work on this zone"):
+        journal.Journal(str(tmp_path / "new"), ZONE, "int/ext").unfinished()
+    with pytest.raises(ask.DnsError, match="another run is at work on this zone"):
+        journal.Journal(str(tmp_path / "new"), ZONE, "int/ext").begin([], "x")
     book.close()
     assert book.path is not None
     assert book.path.name == "example.test@int%2Fext.jsonl"

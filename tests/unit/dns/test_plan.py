@@ -144,6 +144,16 @@ def test_the_brake_counts_what_stands_and_would_change():
     assert plan.make(zone(*many(9)), [], purge).faults == [], "a share of fewer than ten says nothing"
 
 
+def test_what_a_wildcard_may_have_answered_is_not_guarded_by():
+    stands = zone(("a.example.test", 16, 60, ['"v=DKIM1; p="']), whole=False)._replace(
+        doubtful=frozenset({(wire.pack("a.example.test"), 16)})
+    )
+    (change,) = plan.make(stands, [want("a.example.test", "x")], []).changes
+    assert (change.before, change.after.ttl) == (None, 3600)
+    assert plan.make(stands, [want("a.example.test", "v=DKIM1; p=")], []).changes == []
+    assert plan.make(stands, [want("a.example.test", state="absent", mode="exclusive")], []).changes == []
+
+
 def test_what_is_new_is_guarded_by_its_name_where_that_is_known():
     wanted = [want("a.example.test", "x"), want("b.example.test", "x"), want("c.example.test", "x")]
     stands = zone(("b.example.test", 1, 60, ["192.0.2.1"]))
