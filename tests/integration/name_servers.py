@@ -87,6 +87,7 @@ def texts(name: str, server_name: str = "bind", signed: tsig.Key | None = None) 
     """Return the TXT data of a name as a server has it, octet for octet; None where there is none."""
     reply = ask.ask(server(server_name, signed), [(wire.pack(name), wire.TXT)])[0]
     assert not reply.fault, reply.fault
+    assert reply.rcode in (wire.NOERROR, wire.NXDOMAIN), reply
     return sorted(reply.rrset.values) if reply.rrset else None
 
 

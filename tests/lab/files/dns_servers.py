@@ -191,6 +191,7 @@ def run(name: str) -> None:
     """Start a server by what start() wrote, and wait until it listens."""
     folder = ROOT / name
     address, *words = (folder / "command").read_text().split("\n")
+    before = (folder / "log").stat().st_size if (folder / "log").exists() else 0
     with open(folder / "log", "ab") as log:
         process = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, cwd=folder)
     (folder / "pid").write_text(str(process.pid))
@@ -201,7 +202,10 @@ def run(name: str) -> None:
         except OSError:
             time.sleep(0.05)
         else:
-            return
+            # BIND listens before it has read its zones, and would refuse.
+            if words[0] != "named" or b"all zones loaded" in (folder / "log").read_bytes()[before:]:
+                return
+            time.sleep(0.05)
     sys.exit(f"{name} does not listen:\n{(folder / 'log').read_text()[-3000:]}")
 
 
