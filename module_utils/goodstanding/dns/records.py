@@ -147,7 +147,7 @@ _VERSIONS = {"spf": b"v=spf1", "dkim": b"v=DKIM1", "dmarc": b"v=DMARC1", "sts": 
 
 
 def _check(entry: Wanted) -> None:
-    if sum(map(len, entry.values)) > MAX_RRSET:
+    if len(entry.values[0] if len(entry.values) == 1 else b"".join(entry.values)) > MAX_RRSET:
         raise RecordError(f"its values are over the limit of {MAX_RRSET} octets: no server could answer with them")
     if entry.kind in (wire.CNAME, 39):
         if entry.present and len(entry.values) != 1:

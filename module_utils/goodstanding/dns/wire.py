@@ -65,14 +65,15 @@ def pack(name: str) -> bytes:
         raise ValueError(f"{name[:300]!r} is no domain name ({exc})") from None
 
 
+#: Nearly every name; what is escaped or no name is left to the library.
+_PLAIN_NAME = re.compile(r"(?:[A-Za-z0-9_/*-]{1,63}\.)*[A-Za-z0-9_/*-]{1,63}\.?\Z")
+
+
 @functools.lru_cache(maxsize=4096)
 def _pack(name: str) -> bytes:
-    plain = name.rstrip(".") if name != "." and not name.endswith("\\.") else name
-    labels = plain.lower().split(".")
-    if plain.isascii() and "\\" not in plain and '"' not in plain and sum(map(len, labels)) + len(labels) < 254:
-        packed = [label.encode() for label in labels]
-        if all(0 < len(label) < 64 for label in packed) and not any(byte <= 32 for label in packed for byte in label):
-            return b"".join(bytes([len(label)]) + label for label in packed) + b"\0"
+    if len(name) < 254 and _PLAIN_NAME.match(name):
+        labels = name.lower().rstrip(".").split(".")
+        return "".join([chr(len(label)) + label for label in labels]).encode() + b"\0"
     return dns.name.from_text(name, dns.name.root).canonicalize().to_wire() or b""
 
 
