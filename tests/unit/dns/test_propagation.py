@@ -1,0 +1,225 @@
+# Copyright: (c) 2026, the Good Standing developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which servers are asked, and what their answers are worth: answers from a table, and bad ones octet by octet."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import dns.flags
+import dns.message
+import dns.rrset
+import pytest
+from goodstanding_src.module_utils.goodstanding.dns import ask, policy, propagation, wire
+from goodstanding_src.module_utils.goodstanding.dns.records import read
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "servers"))
+from dns_server import Server
+
+ZONE = wire.pack("example.test")
+RESOLVER = ask.Server("192.0.2.53")
+
+
+def names(*texts: str) -> wire.RRset:
+    return wire.RRset(60, tuple(sorted(map(wire.pack, texts))))
+
+
+def addresses(*last: int) -> wire.RRset:
+    return wire.RRset(60, tuple(bytes([192, 0, 2, number]) for number in last))
+
+
+class World:
+    """Answers by who is asked, name and type; everything that was asked is kept."""
+
+    def __init__(self, table: dict[tuple[str, str, int], object]) -> None:
+        self.table, self.asked = table, []
+
+    def __call__(self, server, questions, **options):
+        replies = []
+        for name, kind in questions:
+            self.asked.append((server.address, wire.show(name), kind, options.get("recursive", False)))
+            found = self.table.get((server.address, wire.show(name), kind))
+            if isinstance(found, ask.Reply):
+                replies.append(found)
+            else:
+                replies.append(ask.Reply("", 0 if found else wire.NXDOMAIN, not options.get("recursive"), found))
+        return replies
+
+
+def referral(*servers: str, glue: dict[str, int] | None = None) -> ask.Reply:
+    records = [wire.Record(ZONE, wire.NS, 1, 60, wire.pack(name)) for name in servers]
+    extra = [wire.Record(wire.pack(name), wire.A, 1, 60, bytes([192, 0, 2, number])) for name, number in (glue or {}).items()]
+    return ask.Reply("", 0, False, message=wire.Message(1, 0x8000, b"", [], records, extra, None))
+
+
+TABLE = {
+    ("192.0.2.53", "example.test", wire.NS): names("ns1.example.test", "ns2.example.test"),
+    ("192.0.2.53", "test", wire.NS): names("a.nic.test"),
+    ("192.0.2.53", "a.nic.test", wire.A): addresses(100),
+    ("192.0.2.100", "example.test", wire.NS): referral("ns1.example.test", "old.example.test", glue={"old.example.test": 9}),
+    ("192.0.2.53", "ns1.example.test", wire.A): addresses(1, 11),
+    ("192.0.2.53", "ns2.example.test", wire.A): addresses(2),
+    ("192.0.2.53", "ns3.example.test", wire.A): addresses(3),
+    # One server of the zone names another that neither the parent nor the resolver knows.
+    ("192.0.2.2", "example.test", wire.NS): names("ns1.example.test", "ns2.example.test", "ns3.example.test"),
+}
+
+
+def test_every_address_of_every_server_that_parent_or_zone_names(monkeypatch):
+    world = World(TABLE)
+    monkeypatch.setattr(propagation, "ask", world)
+    found = propagation.discover(ZONE, RESOLVER)
+    assert {each.server.address: each.named_by for each in found.servers} == {
+        "192.0.2.1": "both", "192.0.2.11": "both", "192.0.2.2": "child", "192.0.2.3": "child", "192.0.2.9": "parent",
+    }  # fmt: skip
+    assert found.faults == []
+    assert {kind for address, _, kind, _ in world.asked if address == "192.0.2.53"} == {wire.NS, wire.A, wire.AAAA}, (
+        "no resolver is asked else"
+    )
+
+
+def test_what_is_not_known_of_the_servers_is_told(monkeypatch):
+    cut = {key: value for key, value in TABLE.items() if key[1] != "test" and key[:2] != ("192.0.2.53", "ns2.example.test")}
+    monkeypatch.setattr(propagation, "ask", World(cut))
+    found = propagation.discover(ZONE, RESOLVER)
+    assert any("the delegation of example.test" in fault for fault in found.faults)
+    assert any("ns2.example.test has no address" in fault for fault in found.faults)
+    monkeypatch.setattr(propagation, "ask", World({("192.0.2.53", "example.test", wire.NS): ask.Reply("timeout")}))
+    assert any("did not answer (timeout)" in fault for fault in propagation.discover(ZONE, RESOLVER).faults)
+    assert propagation.discover(ZONE, None).servers == []
+
+
+WANTED = read({"name": "s._domainkey.example.test", "values": ["v=DKIM1; p=ABCD"]}, {ZONE: None})
+GOOD = wire.RRset(60, (wire.txt_data(b"k=rsa; p=ABCD"),))
+
+
+@pytest.mark.parametrize(
+    ("reply", "outcome", "state"),
+    [
+        (ask.Reply("", 0, True, GOOD), "equal", "proven"),
+        (ask.Reply("", wire.NXDOMAIN, True), "missing", "not_yet"),
+        (ask.Reply("", 0, True), "missing", "not_yet"),
+        (ask.Reply("", 0, True, wire.RRset(60, (wire.txt_data(b"p=ABCD"), wire.txt_data(b"p=X")))), "different", "not_yet"),
+        (ask.Reply("", 0, True, None, wire.pack("x.test")), "alias", "not_yet"),
+        (ask.Reply("", 0, False, GOOD), "lame", "unknown"),
+        (ask.Reply("", wire.REFUSED), "refused", "unknown"),
+        (ask.Reply("", wire.SERVFAIL), "servfail", "unknown"),
+        (ask.Reply("", wire.NOTIMP), "lame", "unknown"),
+        (ask.Reply("timeout"), "timeout", "unknown"),
+        (ask.Reply("unreachable over TCP: x"), "timeout", "unknown"),
+        (ask.Reply("unproven: BADSIG", 9), "unproven", "unknown"),
+    ],
+)
+def test_what_one_answer_is_worth(reply, outcome, state):
+    seen = propagation._seen(propagation.Authority(RESOLVER), WANTED, reply, "udp")
+    assert (seen.outcome, propagation._state([seen.outcome, "equal"])) == (outcome, state)
+    assert outcome == "equal" or propagation._ADVICE[outcome]
+
+
+def test_nothing_is_proven_where_not_all_servers_are_known(monkeypatch):
+    soa = wire.RRset(300, (b"\0\0" + (7).to_bytes(4, "big") + b"\0" * 12 + (30).to_bytes(4, "big"),))
+    world = World({("192.0.2.1", "s._domainkey.example.test", wire.TXT): GOOD, ("192.0.2.1", "example.test", wire.SOA): soa})
+    monkeypatch.setattr(propagation, "ask", world)
+    one = [propagation.Authority(ask.Server("192.0.2.1"))]
+    report = propagation.check(ZONE, [WANTED], one)
+    assert (report.state, report.negative_ttl, report.serials, report.wildcard) == ("proven", 30, {"192.0.2.1": 7}, [])
+    assert propagation.check(ZONE, [WANTED], one, complete=False).state == "unknown"
+    assert propagation.check(ZONE, [WANTED], []).state == "unknown"
+    both = [*one, propagation.Authority(ask.Server("192.0.2.2"))]
+    report = propagation.check(ZONE, [WANTED], both)
+    assert report.state == "not_yet"
+    assert propagation.summary(report.proofs) == (
+        "1 of 1 records are not proven, as s._domainkey.example.test TXT: 192.0.2.2: missing (1 records)"
+    )
+    assert propagation.row(report.proofs[0])["lacking"][0]["repair"].startswith("not there yet: wait")
+
+
+def test_waiting_ends_when_all_is_proven_or_the_time_is_over():
+    states = iter(["not_yet", "unknown", "proven", "proven"])
+    clock = iter(range(0, 100, 2))
+    seen: list[tuple] = []
+
+    def look() -> list[propagation.Report]:
+        return [propagation.Report(ZONE, [propagation.Proof(WANTED, next(states), 1, [])], None, {}, [])]
+
+    def never(seconds: float) -> None:
+        seen.append(("slept", seconds))
+
+    reports = propagation.wait(look, 60, 5, lambda *row: seen.append(row), never, lambda: next(clock))
+    assert reports[0].state == "proven"
+    assert seen == [(2, 0, 1), ("slept", 5), (4, 0, 1), ("slept", 5), (6, 1, 1)]
+    states = iter(["not_yet"])
+    assert propagation.wait(look, 4, 5, sleep=never, clock=lambda: 0)[0].state == "not_yet"
+
+
+def answer(question: dns.message.Message, text: str = "p=ABCD") -> dns.message.Message:
+    made = dns.message.make_response(question)
+    made.flags |= dns.flags.AA
+    made.answer.append(dns.rrset.from_text(question.question[0].name, 60, "IN", "TXT", f'"{text}"'))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("act", "fault", "over"),
+    [
+        (lambda question, over: [answer(question).to_wire()], "", ["udp"]),
+        (lambda question, over: [b"\0\1", b"x" * 40, answer(question).to_wire()], "", ["udp"]),
+        (lambda question, over: [] if over == "udp" else [answer(question).to_wire()], "timeout", ["udp"] * 3),
+        (lambda question, over: [answer(dns.message.make_query("other.test", "TXT", id=question.id)).to_wire()], "timeout", ["udp"] * 3),
+    ],
+)
+def test_what_answers_no_question_is_not_believed(act, fault, over):
+    with Server(act) as server:
+        (reply,) = ask.ask(ask.Server("127.0.0.1", server.port), [(WANTED.name, wire.TXT)], timeout=0.3)
+    assert reply.fault == fault
+    assert [each.over for each in server.asked] == over
+    assert fault or reply.rrset == wire.RRset(60, (wire.txt_data(b"p=ABCD"),))
+
+
+def test_a_truncated_answer_is_asked_again_over_tcp():
+    def act(question, over):
+        made = answer(question)
+        if over == "udp":
+            made.answer.clear()
+            made.flags |= dns.flags.TC
+        return [made.to_wire()]
+
+    questions = [(wire.pack(f"s{number}.example.test"), wire.TXT) for number in range(50)]
+    with Server(act) as server:
+        replies = ask.ask(ask.Server("127.0.0.1", server.port), questions)
+        assert {reply.fault for reply in replies} == {""}
+        # This server closes after each answer: what is left is asked on a new connection.
+        assert sum(each.over == "tcp" for each in server.asked) >= 50
+
+
+def test_a_silent_server_is_not_asked_ten_thousand_times():
+    with Server(lambda question, over: []) as server:
+        replies = ask.ask(ask.Server("127.0.0.1", server.port), [(WANTED.name, wire.TXT)] * 2000, timeout=0.1, tries=2)
+    assert {reply.fault for reply in replies} == {"timeout"}
+    assert len(server.asked) < 500
+
+
+def test_names_that_differ_in_case_and_types_that_look_like_letters():
+    """The type HTTPS is 65, which is the letter A: only names are the same in any case."""
+
+    def act(question, over):
+        made = dns.message.make_response(question)
+        made.flags |= dns.flags.AA
+        return [made.to_wire().replace(b"example", b"EXAMPLE")]
+
+    with Server(act) as server:
+        (reply,) = ask.ask(ask.Server("127.0.0.1", server.port), [(ZONE, 65)], timeout=0.3)
+    assert (reply.fault, reply.rcode) == ("", 0)
+
+
+def test_a_key_is_limited_to_its_names():
+    grants = [
+        policy.Grant(wire.pack("mx1._domainkey.example.test"), True, (wire.TXT, wire.CNAME)),
+        policy.Grant(ZONE, False, (wire.TXT,)),
+    ]
+    assert policy.bind("mail", grants) == (
+        "update-policy {\n    grant mail subdomain mx1._domainkey.example.test. TXT CNAME;\n    grant mail name example.test. TXT;\n};\n"
+    )
+    assert "update-owner-match: sub-or-equal\n    update-owner-name: [mx1._domainkey.example.test.]" in policy.knot("mail", grants)
