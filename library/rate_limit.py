@@ -84,7 +84,7 @@ engine:
   type: str
   returned: success
 packages:
-  description: The packages that it needs.
+  description: The packages that it needs and the host lacks.
   type: list
   elements: str
   returned: success

@@ -71,10 +71,12 @@ def choose(run: Run, name: str) -> str:
     return "rspamd" if rspamd.asked(run, read_text(MAIN) or "", read_text(MASTER) or "") else "policyd_rate_limit"
 
 
-def packages(engine: Engine, settings: Settings) -> list[str]:
-    """Return the packages that it needs; with a store elsewhere, none for one of its own."""
+def packages(run: Run, engine: Engine, settings: Settings) -> list[str]:
+    """Return the packages that it needs and this host lacks; with a store elsewhere, none for one of its own."""
     spare = getattr(engine, "STORE_PACKAGES", ()) if settings.store else ()
-    return [name for name in engine.PACKAGES if name not in spare]
+    needed = [name for name in engine.PACKAGES if name not in spare]
+    told = run(["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *needed])[1]
+    return [name for name in needed if f"{name} installed" not in told.splitlines()]
 
 
 def installed(run: Run) -> tuple[Engine, Policy] | None:
@@ -107,7 +109,7 @@ def apply(run: Run, wish: Wish | None, check_mode: bool) -> dict[str, t.Any]:
             f"{exc}; the engine that was here before was taken out: this host has no limits now" if changed else str(exc)
         ) from exc
     result = {"changed": changed or more is not None, "diff": done + (more or []), "engine": wish.engine, "faults": faults}
-    return {**result, "packages": packages(engine, wish.settings)}
+    return {**result, "packages": packages(run, engine, wish.settings)}
 
 
 # ---- in

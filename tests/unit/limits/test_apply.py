@@ -267,3 +267,8 @@ def test_what_a_file_was_comes_back_with_what_was_added_since(now, before, writt
 
 def test_a_store_elsewhere_needs_fewer_packages(host):
     assert apply.apply(host.run, wish(settings=Settings("h:1", "x")), True)["packages"] == ["daemon"]
+
+
+def test_a_package_that_is_there_is_not_asked_for(host):
+    played = {"dpkg-query": (1, "daemon installed\nstore not-installed\n", "")}
+    assert apply.packages(lambda words: played[words[0]], apply.engine_of("one"), Settings()) == ["store"]
