@@ -192,7 +192,7 @@ def place(run: Run) -> tuple[str, t.Any]:
     return found
 
 
-def signed_domains() -> set[str]:
+def signed_domains(run: Run) -> set[str]:
     """Return the domains that its tables sign for, or its single key."""
     have = settings(read_text(CONF) or "")
     table = _FILE.fullmatch(have.get("signingtable", ""))

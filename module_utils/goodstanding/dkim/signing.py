@@ -26,8 +26,9 @@ from .plan import Signing, SigningKey
 
 STATE_FILE = "dkim_signing.json"
 ENGINES: dict[str, types.ModuleType] = {"opendkim": opendkim, "rspamd": rspamd}
-_POSTFIX = "/etc/postfix"
 _QUEUE = "/var/spool/postfix"
+#: So many domains that are not ours are tried before and after a change.
+_OTHERS = 20
 
 
 class Seen(t.NamedTuple):
@@ -97,7 +98,7 @@ def apply(run: Run, name: str, wanted: list[Signing], present: bool, check_mode:
 
 def _change(run: Run, engine: types.ModuleType, wanted: list[Signing], present: bool, probe: bool, files: list[File],
             changed: list[tuple[File, str | None]], state: dict[str, t.Any]) -> list[Seen]:  # fmt: skip
-    validated, seen = False, []
+    validated, seen, others = False, [], _of_others(run, engine, wanted)
     try:
         engine.check(run, files, wanted, present)
         validated = True
@@ -111,6 +112,7 @@ def _change(run: Run, engine: types.ModuleType, wanted: list[Signing], present: 
             raise HostError(f"{engine.UNIT} does not run: systemctl enable --now {engine.UNIT}, and run again")
         if present and probe:
             seen = _until(run, engine, wanted)
+        _compare(others, _of_others(run, engine, wanted, set(others)))
     except (HostError, OSError) as exc:
         for file, text in reversed(changed):
             write_file(file._replace(text=text))
@@ -142,6 +144,31 @@ def _until(run: Run, engine: types.ModuleType, wanted: list[Signing]) -> list[Se
         if time.monotonic() > deadline or not seen[left[0].domain].may_come:
             raise HostError(f"{engine.NAME} was reloaded and does not sign as it must: {'; '.join(faults)[:800]}")
         time.sleep(0.5)
+
+
+def _of_others(run: Run, engine: types.ModuleType, wanted: list[Signing], domains: set[str] | None = None) -> dict[str, set[str]]:
+    """Return the selectors with which domains that are not ours are signed, a few of them; empty where the signer does not run."""
+    found: dict[str, set[str]] = {}
+    if domains is None:
+        domains = {name for name in engine.signed_domains(run) if "*" not in name} - {row.domain for row in wanted}
+    for domain in sorted(domains)[:_OTHERS]:
+        headers, body, sender = _message(domain)
+        try:
+            answer = milter.ask(engine.place(run), headers, body, sender, sender)
+        except (HostError, OSError, milter.MilterError):
+            return {}
+        tags = [verify.tags(value) for name, value in answer.added if name.lower() == "dkim-signature"]
+        found[domain] = {f"{row.get('s', '')} of {row.get('d', '')}"[:200] for row in tags}
+    return found
+
+
+def _compare(before: dict[str, set[str]], after: dict[str, set[str]]) -> None:
+    for domain, selectors_before in before.items():
+        if after.get(domain) != selectors_before:
+            raise HostError(
+                f"mail of {domain}, which is not ours, was signed with {', '.join(sorted(selectors_before)) or 'nothing'} and is now with "
+                f"{', '.join(sorted(after.get(domain, ()))) or 'nothing'}: give its key in signing, too"
+            )
 
 
 def _active(run: Run, unit: str) -> bool:
@@ -239,7 +266,7 @@ def faults(run: Run, name: str, wanted: list[Signing], domains: list[str]) -> tu
     except HostError as exc:
         found.append(str(exc))
     ours = {row.domain for row in wanted}
-    signed = ours | (opendkim.signed_domains() if name == "opendkim" else rspamd.signed_domains(run))
+    signed = ours | engine.signed_domains(run)
     for domain in sorted({domain.lower() for domain in domains} - signed):
         found.append(f"no key signs mail of {domain} on this host: make one, publish it, and name it among what is signed")
     if changes(engine.wanted(run, wanted, True)) and wanted:
