@@ -190,12 +190,14 @@ def _bring(module: AnsibleModule, run: Run) -> list[Done]:
     host = p["host"] or socket.gethostname()
     ring = Ring(run, Rules(p["regenerate"], host, time.time(), rest=p["slot_rest"] * _DAY, check_mode=module.check_mode))
     done: list[Done] = []
-    for entry in p["keys"]:
-        ring.rules = ring.rules._replace(short=entry["allow_1024"])
-        try:
+    try:
+        for entry in p["keys"]:
+            ring.rules = ring.rules._replace(short=entry["allow_1024"])
             done.append(ring.bring(_wanted(entry, p, signer)))
-        except HostError as exc:
-            module.fail_json(msg=str(exc), **_told(done))
+    except HostError as exc:
+        ring.book.save()
+        module.fail_json(msg=str(exc), **_told(done))
+    ring.book.save()
     return done
 
 

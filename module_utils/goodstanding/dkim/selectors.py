@@ -6,7 +6,8 @@
 A selector is one key's for ever: with another key behind it nobody can tell a revoked signature from a forged one (RFC 6376 section 3.1).
 The exception are slots, the few fixed names behind a customer's CNAMEs: a slot takes another key a week after its last one was destroyed.
 
-The book is dkim.json in the state of the host; each line of it is in the journal first, from which the book is made anew if it is lost.
+The book is dkim.json in the state of the host. Each change is a line of the journal first; the file is written once a run, and says up to
+which line it goes, so that what a killed run did is read from the journal, and all of it where the file is lost.
 """
 
 from __future__ import annotations
@@ -68,28 +69,32 @@ def fresh(day: datetime.date, host: str, kind: str, used: t.Collection[str]) -> 
 
 
 class Book:
-    """All keys that this host ever had, the oldest first."""
+    """All keys that this host ever had; those of a domain in the order in which they changed last."""
 
-    def __init__(self, rows: list[Row]) -> None:
-        self.rows = rows
+    def __init__(self, rows: t.Iterable[Row] = (), chain: str | None = None) -> None:
+        self._domains: dict[str, dict[tuple[str, str], Row]] = {}
+        self._chain, self._changed = chain, False
+        for row in rows:
+            self.take(row)
+
+    @property
+    def rows(self) -> list[Row]:
+        return [row for keys in self._domains.values() for row in keys.values()]
 
     def of(self, domain: str, selector: str) -> Row | None:
         """Return the last key of a selector."""
-        for row in reversed(self.rows):
-            if (row.domain, row.selector.lower()) == (domain, selector.lower()):
+        for row in reversed(self._domains.get(domain, {}).values()):
+            if row.selector.lower() == selector.lower():
                 return row
         return None
 
     def used(self, domain: str) -> list[str]:
-        return [row.selector for row in self.rows if row.domain == domain]
+        return [row.selector for row in self._domains.get(domain, {}).values()]
 
     def present(self, domain: str, kind: str, signer: str = "") -> list[Row]:
-        """Return the keys of a domain that can be chosen to sign, the oldest first."""
-        return [
-            row
-            for row in self.rows
-            if (row.domain, row.kind) == (domain, kind) and row.state in ("made", "present") and signer in ("", row.signer)
-        ]
+        """Return the keys of a domain that can be chosen to sign, the newest last."""
+        found = self._domains.get(domain, {}).values()
+        return [row for row in found if row.kind == kind and row.state in ("made", "present") and signer in ("", row.signer)]
 
     def may_take(self, domain: str, selector: str, fingerprint: str, slot: bool, rest: float, now: float) -> str:
         """Return why a selector may not take this key (empty fingerprint: one that is yet to be made), or an empty text."""
@@ -106,31 +111,35 @@ class Book:
         return ""
 
     def put(self, row: Row) -> None:
-        """Write a key's new state, first to the journal."""
+        """Write a key's new state to the journal."""
         facts = {name: str(getattr(row, name)) for name in _FACTS}
-        journal.write(step="dkim", result=row.state, at=row.since, **facts)
-        self._take(row)
-        save_state(FILE, {"keys": [entry._asdict() for entry in self.rows]})
+        self._chain = journal.write(step="dkim", result=row.state, at=row.since, **facts)["chain"]
+        self._changed = True
+        self.take(row)
 
-    def _take(self, row: Row) -> None:
-        self.rows = [
-            entry for entry in self.rows if (entry.domain, entry.selector, entry.fingerprint) != (row.domain, row.selector, row.fingerprint)
-        ]
-        self.rows.append(row)
+    def take(self, row: Row) -> None:
+        """Take a key's state over; a key that changed is the last of its domain's."""
+        keys = self._domains.setdefault(row.domain, {})
+        keys.pop((row.selector, row.fingerprint), None)
+        keys[(row.selector, row.fingerprint)] = row
+
+    def save(self) -> None:
+        """Write the file, where something changed."""
+        if self._changed:
+            save_state(FILE, {"keys": [row._asdict() for row in self.rows], "chain": self._chain})
+            self._changed = False
 
 
 def read() -> Book:
-    """Return the book; from the journal where the file is gone."""
-    found = load_state(FILE).get("keys")
-    if isinstance(found, list):
-        try:
-            return Book([Row(**{name: entry[name] for name in Row._fields}) for entry in found])
-        except (KeyError, TypeError) as exc:
-            raise HostError(f"/var/lib/goodstanding/{FILE} is damaged: move it away and run again; the journal has its lines") from exc
-    book = Book([])
-    for line in journal.lines_after(None, most=1_000_000):
+    """Return the book: the file, and what the journal has behind it."""
+    state = load_state(FILE)
+    chain = state.get("chain") if isinstance(state.get("chain"), str) else None
+    try:
+        book = Book([Row(**{name: entry[name] for name in Row._fields}) for entry in state.get("keys", [])], chain)
+    except (KeyError, TypeError) as exc:
+        raise HostError(f"/var/lib/goodstanding/{FILE} is damaged: move it away and run again; the journal has its lines") from exc
+    for line in journal.lines_after(chain, most=1_000_000):
         if line.get("step") == "dkim" and all(isinstance(line.get(name), str) for name in (*_FACTS, "result")):
-            size = int(line["size"]) if line["size"].isdigit() else 0
-            facts = {**{name: line[name] for name in _FACTS}, "size": size}
-            book._take(Row(**facts, state=line["result"], since=float(line.get("at") or line.get("time") or 0)))
+            facts = {**{name: line[name] for name in _FACTS}, "size": int(line["size"]) if line["size"].isdigit() else 0}
+            book.take(Row(**facts, state=line["result"], since=float(line.get("at") or line.get("time") or 0)))
     return book
