@@ -21,11 +21,31 @@ author:
 requirements:
   - cryptography >= 38 on the host
 options:
+  domains:
+    description: Domains each of which has a key of this host's own, of each of O(types).
+    type: list
+    elements: str
+    default: []
+  types:
+    description: Which kinds of keys O(domains) have.
+    type: list
+    elements: str
+    choices: [rsa, ed25519]
+    default: [rsa]
+  size:
+    description: Bits of the RSA keys of O(domains).
+    type: int
+    choices: [2048, 3072, 4096]
+    default: 2048
+  tags:
+    description: More tags of the records of O(domains), such as C(t) with C(s).
+    type: dict
+    default: {}
   keys:
-    description: The keys, all of a host in one call.
+    description: More keys; all of a host in one call.
     type: list
     elements: dict
-    required: true
+    default: []
     suboptions:
       domain:
         description: The domain of the signature's C(d=).
@@ -120,8 +140,7 @@ attributes:
 EXAMPLES = r"""
 - name: Have an RSA key of this host's own for a domain
   dkim_key:
-    keys:
-      - domain: example.org
+    domains: [example.org]
 
 - name: Take in the key that signs today, and make an Ed25519 key beside it
   dkim_key:
@@ -139,9 +158,9 @@ EXAMPLES = r"""
 RETURN = r"""
 keys:
   description: >-
-    Per key, in the order of O(keys), C(domain), C(selector), C(name) of its record, C(kind), C(size) in bits, C(state), C(path),
-    C(fingerprint) (SHA-256 of the SubjectPublicKeyInfo), C(record) (the text of the TXT record), C(strings) (the same, each up to 255
-    octets), C(changed), and C(faults) with why the signer would not take the file, a sentence each. What is not known before a key is
+    Per key, those of O(domains) and then O(keys), C(domain), C(selector), C(name) of its record, C(kind), C(size) in bits, C(state),
+    C(path), C(fingerprint) (SHA-256 of the SubjectPublicKeyInfo), C(record) (the text of the TXT record), C(strings) (the same, each up to
+    255 octets), C(changed), and C(faults) with why the signer would not take the file, a sentence each. What is not known before a key is
     made is null in check mode.
   type: list
   elements: dict
@@ -159,7 +178,7 @@ from ..module_utils.goodstanding.host.command import runner
 from ..module_utils.goodstanding.host.files import HostError, Run, alone
 
 _DAY = 86400.0
-_KEY = {
+_KEY: dict[str, dict] = {
     "domain": {"type": "str", "required": True},
     "selector": {"type": "str", "default": ""},
     "type": {"type": "str", "choices": ["rsa", "ed25519"], "default": "rsa"},
@@ -181,6 +200,15 @@ def _wanted(entry: dict, p: dict, signer: str) -> Wanted:
     )  # fmt: skip
 
 
+def _of_domains(p: dict) -> list[dict]:
+    common = {name: spec.get("default") for name, spec in _KEY.items()}
+    return [
+        {**common, "domain": domain, "type": kind, "size": p["size"] if kind == "rsa" else None, "tags": p["tags"]}
+        for domain in p["domains"]
+        for kind in p["types"]
+    ]
+
+
 def _bring(module: AnsibleModule, run: Run) -> list[Done]:
     """Bring every key into its state; the module fails at the first that cannot be, with what was done before."""
     p = module.params
@@ -191,7 +219,7 @@ def _bring(module: AnsibleModule, run: Run) -> list[Done]:
     ring = Ring(run, Rules(p["regenerate"], host, time.time(), rest=p["slot_rest"] * _DAY, check_mode=module.check_mode))
     done: list[Done] = []
     try:
-        for entry in p["keys"]:
+        for entry in [*_of_domains(p), *p["keys"]]:
             ring.rules = ring.rules._replace(short=entry["allow_1024"])
             done.append(ring.bring(_wanted(entry, p, signer)))
     except HostError as exc:
@@ -220,7 +248,11 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             # no_log of a private key is not needed: none is ever taken or given.
-            "keys": {"type": "list", "elements": "dict", "required": True, "options": _KEY, "no_log": False},
+            "keys": {"type": "list", "elements": "dict", "default": [], "options": _KEY, "no_log": False},
+            "domains": {"type": "list", "elements": "str", "default": []},
+            "types": {"type": "list", "elements": "str", "choices": ["rsa", "ed25519"], "default": ["rsa"]},
+            "size": {"type": "int", "choices": [2048, 3072, 4096], "default": 2048},
+            "tags": {"type": "dict", "default": {}},
             "regenerate": {"type": "str", "choices": list(hostkeys.REGENERATE), "default": "partial_idempotence"},
             "signer": {"type": "str", "choices": ["auto", *signers.NAMES], "default": "auto"},
             "user": {"type": "str", "default": ""},
