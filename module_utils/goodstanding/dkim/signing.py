@@ -98,7 +98,8 @@ def apply(run: Run, name: str, wanted: list[Signing], present: bool, check_mode:
 
 def _change(run: Run, engine: types.ModuleType, wanted: list[Signing], present: bool, probe: bool, files: list[File],
             changed: list[tuple[File, str | None]], state: dict[str, t.Any]) -> list[Seen]:  # fmt: skip
-    validated, seen, others = False, [], _of_others(run, engine, wanted)
+    ours = {row.domain for row in wanted} | _ours_before(state)
+    validated, seen, others = False, [], _of_others(run, engine, ours)
     try:
         engine.check(run, files, wanted, present)
         validated = True
@@ -112,7 +113,7 @@ def _change(run: Run, engine: types.ModuleType, wanted: list[Signing], present: 
             raise HostError(f"{engine.UNIT} does not run: systemctl enable --now {engine.UNIT}, and run again")
         if present and probe:
             seen = _until(run, engine, wanted)
-        _compare(others, _of_others(run, engine, wanted, set(others)))
+        _compare(others, _of_others(run, engine, ours, set(others)))
     except (HostError, OSError) as exc:
         for file, text in reversed(changed):
             write_file(file._replace(text=text))
@@ -146,11 +147,19 @@ def _until(run: Run, engine: types.ModuleType, wanted: list[Signing]) -> list[Se
         time.sleep(0.5)
 
 
-def _of_others(run: Run, engine: types.ModuleType, wanted: list[Signing], domains: set[str] | None = None) -> dict[str, set[str]]:
+def _ours_before(state: dict[str, t.Any]) -> set[str]:
+    """Return the domains that we let sign, or hold keys of: they may be signed otherwise, or no more."""
+    found = {row.domain for row in selectors.read().rows}
+    for told in state.get("signing", {}).values():
+        found |= set(told)
+    return found
+
+
+def _of_others(run: Run, engine: types.ModuleType, ours: set[str], domains: set[str] | None = None) -> dict[str, set[str]]:
     """Return the selectors with which domains that are not ours are signed, a few of them; empty where the signer does not run."""
     found: dict[str, set[str]] = {}
     if domains is None:
-        domains = {name for name in engine.signed_domains(run) if "*" not in name} - {row.domain for row in wanted}
+        domains = {name for name in engine.signed_domains(run) if "*" not in name} - ours
     for domain in sorted(domains)[:_OTHERS]:
         headers, body, sender = _message(domain)
         try:

@@ -351,6 +351,24 @@ def test_a_second_run_changes_nothing_and_absent_gives_the_file_back(played, pai
     assert not signing.apply(run, "opendkim", [], False, False)["changed"]
 
 
+def test_a_domain_of_ours_may_be_taken_out_and_one_of_others_goes_on(played, pair, tmp_path):
+    """OpenDKIM played by its tables: it signs what they name."""
+    conf, _ = played
+    conf.write_text(conf.read_text() + "Domain b.test\nSelector old\nKeyFile /k\n")
+
+    def end(played_one):
+        domain = next(data for data in reversed(played_one.got) if data[:1] == b"M").split(b"@")[1].split(b">")[0].decode()
+        tables = opendkim.read_text(opendkim.SIGNING_TABLE) or ""
+        if f"@{domain} " in tables or (domain == "b.test" and "KeyTable" not in conf.read_text()):
+            return signature(pair[0], "r.mx1" if domain == "a.test" else "old", domain)(played_one)
+        return [b"c"]
+
+    Milter(tmp_path / "s", end)
+    signing.apply(run, "opendkim", [row(pair[0])], True, False)
+    assert not signing.apply(run, "opendkim", [], False, False)["notes"]
+    assert "KeyTable" not in conf.read_text()
+
+
 def test_a_signer_that_does_not_sign_with_the_new_key_gets_its_old_files_back(played, pair, tmp_path):
     conf, reloads = played
     before = conf.read_text()
