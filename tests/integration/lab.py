@@ -13,6 +13,9 @@ import typing as t
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+# Other hosts than the lab's, for trying one test by itself: a program that takes script/lab's words, and an inventory.
+LAB = os.environ.get("GOODSTANDING_TEST_LAB", str(ROOT / "script/lab"))
+INVENTORY = os.environ.get("GOODSTANDING_TEST_INVENTORY", "inventories/lab")
 HOSTS = ("mx1", "mx2")
 VICTIM = "mallory@alpha.test"
 
@@ -26,7 +29,7 @@ pgrep -x -d' ' 'master|qmgr|dovecot'
 
 def lab(*words: str, data: str | None = None, check: bool = True) -> str:
     """Run script/lab and return its output."""
-    done = subprocess.run([str(ROOT / "script/lab"), *words], input=data or "", capture_output=True, text=True, check=False)
+    done = subprocess.run([LAB, *words], input=data or "", capture_output=True, text=True, check=False)
     assert not check or done.returncode == 0, (
         f"script/lab {' '.join(words)} ended with {done.returncode}: {(done.stderr + done.stdout)[-2000:]}"
     )
@@ -55,7 +58,7 @@ class Run(t.NamedTuple):
 
 def run(playbook: str, *options: str) -> Run:
     """Run a playbook on the lab by script/run."""
-    command = [str(ROOT / "script/run"), f"playbooks/{playbook}.yml", "-i", "inventories/lab", *options]
+    command = [str(ROOT / "script/run"), f"playbooks/{playbook}.yml", "-i", INVENTORY, *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     output = done.stdout + done.stderr
     page = re.findall(r"^\w+: (\S+/(?:report|findings))\.(?:html|json)$", output, re.MULTILINE)
@@ -102,7 +105,7 @@ def login(account: str, secret: str, host: str) -> dict[str, str]:
 
 def module(host: str, name: str, **params: t.Any) -> dict[str, t.Any]:
     """Run one module on a host of the lab as the playbooks do and return its result; a failed one has failed and msg."""
-    command = [str(ROOT / ".venv/bin/ansible"), "-i", "inventories/lab", f"{host}.example.test", "-b", "-m", name]
+    command = [str(ROOT / ".venv/bin/ansible"), "-i", INVENTORY, f"{host}.example.test", "-b", "-m", name]
     command += ["-a", json.dumps(params)] if params else []
     environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, env=environment)
@@ -114,7 +117,7 @@ def module(host: str, name: str, **params: t.Any) -> dict[str, t.Any]:
 
 def playbook(name: str, *options: str) -> str:
     """Run a playbook of this folder on the lab and return its output."""
-    command = [str(ROOT / ".venv/bin/ansible-playbook"), "-i", "inventories/lab", f"tests/integration/{name}", *options]
+    command = [str(ROOT / ".venv/bin/ansible-playbook"), "-i", INVENTORY, f"tests/integration/{name}", *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     return done.stdout

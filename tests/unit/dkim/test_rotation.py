@@ -1,0 +1,535 @@
+# Copyright: (c) 2026, the Good Standing developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rotation against a played world: hosts with signers, a primary with secondaries that lag, runs that end anywhere."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+
+import pytest
+from goodstanding_src.module_utils.goodstanding.dkim import rotation
+from goodstanding_src.module_utils.goodstanding.dkim.rotation import DAY, Act, Policy, RotationError, Seen, Wish
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+HOSTS, DOMAINS = ("mx1", "mx2", "mx3"), ("a.test", "b.test")
+POLICY = Policy(canary="mx2")
+WAIT = 3600.0
+SERVERS = ("primary", "second", "third")
+
+
+class World:
+    """What there is, apart from what the machine believes."""
+
+    def __init__(self):
+        self.now = 1_795_000_000.0
+        self.keys: dict[tuple, str] = {}  # (host, domain, selector): fingerprint
+        self.dns: dict[str, dict[tuple, str]] = {server: {} for server in SERVERS}  # (domain, selector): fingerprint or "revoked"
+        self.stale: set[str] = set()
+        self.signs: dict[tuple, str] = {}  # (host, domain, kind): selector
+        self.signed_at: dict[tuple, float] = {}
+        self.proved: dict[tuple, int] = {}
+        self.bad: set[tuple] = set()  # keys whose mail does not verify
+        self.made = 0
+
+    def pass_time(self, seconds):
+        for (host, domain, _), selector in self.signs.items():
+            self.signed_at[(host, domain, selector)] = self.now + seconds
+        self.now += seconds
+
+    def transfer(self):
+        for server in SERVERS[1:]:
+            if server not in self.stale:
+                self.dns[server] = dict(self.dns["primary"])
+
+    def see(self, slots, blind=()):
+        return {slot.key: self.seen(slot) for slot in slots if slot.key not in blind}
+
+    def seen(self, slot):
+        name, own = (slot.domain, slot.selector), self.keys.get(slot.key)
+        value = self.dns["primary"].get(name)
+        primary = "absent" if value is None else value if value == "revoked" else "equal" if value == own else "other"
+        if slot.fingerprint and value == slot.fingerprint:
+            primary = "equal"
+        stale = tuple(server for server in SERVERS if self.dns[server].get(name) != (slot.fingerprint or own))
+        signing = self.signs.get(slot.line) == slot.selector
+        proved = self.proved.get(slot.key, 0) if signing else 0
+        broken = "body hash" if proved and slot.key in self.bad else ""
+        return Seen(own is not None, own or "", f"p={own}" if own else "", primary, not stale, stale, WAIT, signing,
+                    0 if broken else proved, broken)  # fmt: skip
+
+    def do(self, act: Act, slots):
+        """Carry one act out as the real ones do: each may be done twice."""
+        key, name = (act.host, act.domain, act.selector), (act.domain, act.selector)
+        slot = next(one for one in slots if one.key == key)
+        primary = self.dns["primary"]
+        if act.verb == "make" and key not in self.keys:
+            self.made += 1
+            self.keys[key] = f"key{self.made}"
+        elif act.verb == "publish":
+            assert primary.get(name) in (None, "revoked", slot.fingerprint), "a key in use would be overwritten"
+            primary[name] = slot.fingerprint
+        elif act.verb == "switch":
+            assert key in self.keys, "it would sign with a key that is not there"
+            for server in SERVERS:
+                assert self.dns[server].get(name) == self.keys[key], f"it would sign unproven: {server} does not serve {name}"
+            self.signs[slot.line] = act.selector
+            self.signed_at[key] = self.now
+        elif act.verb == "stop":
+            if self.signs.get(slot.line) == act.selector:
+                del self.signs[slot.line]
+        elif act.verb == "prove":
+            self.proved[key] = 2
+        elif act.verb in ("revoke", "unpublish"):
+            self.may_go(slot, slots)
+            if act.verb == "revoke":
+                primary[name] = "revoked"
+            else:
+                primary.pop(name, None)
+        elif act.verb == "restore":
+            primary[name] = slot.fingerprint
+        elif act.verb == "destroy":
+            assert self.signs.get(slot.line) != act.selector, "a key in use would be destroyed"
+            self.keys.pop(key, None)
+
+    def may_go(self, slot, slots):
+        for host in HOSTS:
+            last = self.signed_at.get((host, slot.domain, slot.selector))
+            urgent = any(one.urgent and one.line == (host, slot.domain, slot.kind) and one.state == "active" for one in slots)
+            if last is not None and self.dns["primary"].get((slot.domain, slot.selector)) != "revoked":
+                assert urgent or self.now - last >= POLICY.retire - 1e-3, (
+                    f"mail of {host} by {slot.selector} would fail after {self.now - last} s"
+                )
+            assert slot.selector not in (self.signs.get((host, slot.domain, kind)) for kind in ("rsa", "ed25519"))
+
+    def check(self):
+        for (host, domain, _), selector in self.signs.items():
+            fingerprint = self.keys.get((host, domain, selector))
+            assert fingerprint, f"{host} signs {domain} with {selector}, whose key is gone"
+            for server in SERVERS:
+                assert self.dns[server].get((domain, selector)) == fingerprint, f"{host} signs {domain} unproven: {server}"
+
+
+def wishes(kinds=("rsa",), **more):
+    return [Wish(host, domain, kind, **more) for host in HOSTS for domain in DOMAINS for kind in kinds]
+
+
+def turn(world, slots, most=10**6, save=True, policy=POLICY, blind=()):
+    """One run; it may end after some acts, or before anything is saved, and some keys may not be looked at."""
+    done = rotation.step(slots, world.see(slots, blind), policy, world.now)
+    if not save:
+        return slots, done.acts
+    for act in done.acts[:most]:
+        world.do(act, done.slots)
+        world.check()
+    return done.slots, done.acts
+
+
+def to_the_end(world, slots, policy=POLICY, days=120):
+    for _ in range(days * 4):
+        slots, _ = turn(world, slots, policy=policy)
+        world.transfer()
+        world.pass_time(DAY / 4)
+    return slots
+
+
+def first_keys():
+    world = World()
+    slots = rotation.begin([], wishes(), POLICY, world.now, "one").slots
+    return world, to_the_end(world, slots, days=4)
+
+
+def states(slots):
+    return sorted(
+        (slot.host, slot.domain, slot.kind, slot.rotation, slot.state, bool(slot.verified), slot.goal, slot.fault) for slot in slots
+    )
+
+
+def test_a_rotation_ends_with_the_new_key_and_the_gravestone_of_the_old():
+    world, slots = first_keys()
+    assert {slot.state for slot in slots} == {"active"}
+    slots = rotation.begin(slots, wishes(), POLICY, world.now, "two").slots
+    slots = to_the_end(world, slots)
+    assert {(slot.rotation, slot.state) for slot in slots} == {("one", "gravestone"), ("two", "active")}
+    assert all(slot.key not in world.keys for slot in slots if slot.rotation == "one")
+    assert set(world.dns["primary"].values()) >= {"revoked"}
+
+
+def test_the_way_in_order_with_a_sentence_for_each_act():
+    world = World()
+    slots = rotation.begin([], [Wish("mx1", "a.test")], POLICY, world.now, "one").slots
+    verbs, seen_states = [], []
+    for _ in range(14):
+        slots, acts = turn(world, slots)
+        assert all(len(act.why) > 20 for act in acts)
+        verbs += [act.verb for act in acts]
+        seen_states.append(slots[0].state)
+        world.transfer()
+        world.pass_time(WAIT / 2)
+    once = [verb for at, verb in enumerate(verbs) if not at or verbs[at - 1] != verb]
+    assert [verb for verb in once if verb != "look"] == ["make", "publish", "wait", "switch", "prove"]
+    assert seen_states[0] == "planned" and seen_states[-1] == "active"
+    assert slots[0].verified
+
+
+def test_nobody_switches_while_one_secondary_is_stale():
+    world, slots = first_keys()
+    slots = rotation.begin(slots, wishes(), POLICY, world.now, "two").slots
+    world.stale = {"third"}
+    slots = to_the_end(world, slots, days=30)
+    new = [slot for slot in slots if slot.rotation == "two"]
+    assert {slot.state for slot in new} == {"published"}
+    done = rotation.step(slots, world.see(slots), POLICY, world.now)
+    assert {act.verb for act in done.acts} == {"look"} and all("third" in act.why for act in done.acts)
+    world.stale = set()
+    assert {slot.state for slot in to_the_end(world, slots, days=4) if slot.rotation == "two"} == {"active"}
+
+
+def test_the_canary_goes_first_and_the_others_wait_until_its_mail_verifies():
+    world, slots = first_keys()
+    slots = rotation.begin(slots, wishes(), POLICY, world.now, "two").slots
+    switched = []
+    for _ in range(30):
+        slots, acts = turn(world, slots)
+        at_once = {act.host for act in acts if act.verb == "switch"}
+        if at_once:
+            switched.append(at_once)
+            if "mx2" not in at_once:
+                assert all(slot.verified for slot in slots if slot.host == "mx2" and slot.rotation == "two")
+        world.transfer()
+        world.pass_time(WAIT)
+    assert switched == [{"mx2"}, {"mx1", "mx3"}]
+
+
+def test_mail_that_does_not_verify_switches_back_and_nobody_follows():
+    world, slots = first_keys()
+    old = dict(world.signs)
+    slots = rotation.begin(slots, wishes(), POLICY, world.now, "two").slots
+    world.bad = {("mx2", domain, slot.selector) for domain in DOMAINS for slot in slots if slot.rotation == "two"}
+    slots = to_the_end(world, slots, days=10)
+    assert world.signs == old
+    assert {(slot.host, slot.state) for slot in slots if slot.rotation == "two"} == {
+        ("mx1", "ready"),
+        ("mx2", "retiring"),
+        ("mx3", "ready"),
+    }
+    assert {slot.state for slot in slots if slot.rotation == "one"} == {"active"}
+
+
+def test_the_first_key_of_a_domain_that_does_not_verify_signs_no_more():
+    world = World()
+    slots = rotation.begin([], [Wish("mx1", "a.test")], POLICY, world.now, "one").slots
+    world.bad = {slots[0].key}
+    slots = to_the_end(world, slots, days=4)
+    assert world.signs == {} and slots[0].state == "retiring"
+
+
+def test_ed25519_waits_for_rsa():
+    world = World()
+    slots = rotation.begin([], [Wish("mx1", "a.test", "ed25519")], POLICY, world.now, "one").slots
+    slots = to_the_end(world, slots, days=4)
+    assert slots[0].state == "ready" and not world.signs
+    slots = rotation.begin(slots, [Wish("mx1", "a.test")], POLICY, world.now, "two").slots
+    assert len({slot.selector for slot in slots}) == 2
+    assert {slot.state for slot in to_the_end(world, slots, days=4)} == {"active"}
+
+
+def test_an_urgent_rotation_revokes_at_once_but_never_signs_unproven():
+    world, slots = first_keys()
+    old = {slot.key for slot in slots}
+    slots = rotation.begin(slots, wishes(), POLICY, world.now, "two", urgent=True).slots
+    world.stale = {"third"}
+    slots = to_the_end(world, slots, days=3)
+    assert all(world.signs[slot.line] == slot.selector for slot in slots if slot.key in old)
+    world.stale = set()
+    slots = to_the_end(world, slots, days=3)
+    assert {slot.state for slot in slots if slot.key in old} == {"gravestone"}
+    assert not old & set(world.keys)
+    with pytest.raises(RotationError, match="no key to go back to"):
+        rotation.undo(slots, next(slot.key for slot in slots if slot.rotation == "two"))
+
+
+def test_a_key_that_signs_by_hand_before_it_is_proven_is_taken_back():
+    world, slots = first_keys()
+    old = dict(world.signs)
+    slots = rotation.begin(slots, [Wish("mx1", "a.test")], POLICY, world.now, "two").slots
+    new = slots[-1]
+    slots, _ = turn(world, slots)
+    world.signs[new.line] = new.selector
+    slots = rotation.step(slots, world.see(slots), POLICY, world.now).slots
+    acts = rotation.step(slots, world.see(slots), POLICY, world.now).acts
+    assert [act.selector for act in acts if act.verb == "switch"] == [old[new.line]]
+    for act in acts:
+        world.do(act, slots)
+    world.check()
+
+
+def test_what_was_not_looked_at_moves_nothing():
+    world, slots = first_keys()
+    slots = rotation.begin(slots, wishes(), POLICY, world.now, "two").slots
+    for _ in range(40):
+        done = rotation.step(slots, {}, POLICY, world.now)
+        assert {act.verb for act in done.acts} <= {"make"} and states(done.slots) == states(slots)
+        world.pass_time(DAY)
+
+
+def test_a_shared_key_waits_for_every_host_and_is_published_once():
+    world, policy = World(), POLICY
+    slots = rotation.begin([], [Wish(host, "a.test", label="all") for host in HOSTS], policy, world.now, "one").slots
+    # begin() gives each host a name of its own; one key on several hosts is the caller's choice of one name.
+    slots = [slot._replace(selector="20261123.all") for slot in slots]
+    for slot in slots:
+        world.keys[slot.key] = "shared"
+    slots, _ = turn(world, slots)
+    del world.keys[("mx3", "a.test", "20261123.all")]
+    world.pass_time(1)
+    for _ in range(20):
+        slots, acts = turn(world, slots)
+        assert sum(act.verb == "publish" for act in acts) <= 1
+        world.keys.pop(("mx3", "a.test", "20261123.all"), None)
+        world.transfer()
+        world.pass_time(WAIT)
+    assert not world.signs
+    world.keys[("mx3", "a.test", "20261123.all")] = "shared"
+    assert {slot.state for slot in to_the_end(world, slots, days=5)} == {"active"}
+
+
+def test_a_customers_slot_takes_another_key_only_after_it_rested():
+    world = World()
+    fixed = {"fixed": ("a.mx1", "b.mx1")}
+    slots = rotation.begin([], [Wish("mx1", "a.test", **fixed)], POLICY, world.now, "one").slots
+    slots = to_the_end(world, slots, days=3)
+    slots = rotation.begin(slots, [Wish("mx1", "a.test", **fixed)], POLICY, world.now, "two").slots
+    slots = to_the_end(world, slots, days=3)
+    assert world.signs[("mx1", "a.test", "rsa")] == "b.mx1"
+    blocked = rotation.begin(slots, [Wish("mx1", "a.test", **fixed)], POLICY, world.now, "three")
+    assert len(blocked.slots) == 2 and blocked.acts[0].verb == "hold" and "a.mx1 is retiring" in blocked.acts[0].why
+    slots = to_the_end(world, slots, days=45)
+    assert "free in" in rotation.begin(slots, [Wish("mx1", "a.test", **fixed)], POLICY, world.now, "three").acts[0].why
+    slots = to_the_end(world, slots, days=15)
+    slots = rotation.begin(slots, [Wish("mx1", "a.test", **fixed)], POLICY, world.now, "three").slots
+    slots = to_the_end(world, slots, days=5)
+    assert world.signs[("mx1", "a.test", "rsa")] == "a.mx1"
+
+
+@pytest.mark.parametrize("turns", range(1, 16))
+def test_undo_at_every_step_leads_back(turns):
+    world, slots = first_keys()
+    old = dict(world.signs)
+    slots = rotation.begin(slots, wishes(), POLICY, world.now, "two").slots
+    for _ in range(turns):
+        slots, _ = turn(world, slots)
+        world.transfer()
+        world.pass_time(WAIT)
+    for key in [slot.key for slot in slots if slot.rotation == "two"]:
+        slots, told = rotation.undo(slots, key)
+        assert len(told) > 20
+    slots = to_the_end(world, slots, days=20)
+    assert world.signs == old
+    assert {slot.state for slot in slots if slot.rotation == "one"} == {"active"}
+    slots = to_the_end(world, slots)
+    assert {slot.state for slot in slots if slot.rotation == "two"} <= {"removed", "gravestone"}
+    assert set(world.keys) == {slot.key for slot in slots if slot.rotation == "one"}
+
+
+def test_a_revoked_key_comes_back_with_its_old_value():
+    world, slots = first_keys()
+    slots = rotation.begin(slots, [Wish("mx1", "a.test")], POLICY, world.now, "two").slots
+    slots = to_the_end(world, slots, days=18)
+    old = next(slot for slot in slots if slot.state == "revoked")
+    slots, _ = rotation.undo(slots, old.key)
+    slots = to_the_end(world, slots, days=2)
+    assert next(slot.state for slot in slots if slot.key == old.key) == "retiring"
+    slots, _ = rotation.undo(slots, old.key)
+    to_the_end(world, slots, days=2)
+    assert world.signs[old.line] == old.selector
+
+
+def test_a_record_that_is_lost_again_takes_the_key_back_to_the_proof():
+    world, slots = first_keys()
+    slots = rotation.begin(slots, [Wish("mx1", "a.test")], POLICY, world.now, "two").slots
+    for _ in range(20):
+        if slots[-1].state == "ready":
+            break
+        slots, _ = turn(world, slots)
+        world.transfer()
+        world.pass_time(WAIT / 2)
+    assert slots[-1].state == "ready"
+    world.signs[slots[-1].line] = next(slot.selector for slot in slots if slot.line == slots[-1].line)
+    del world.dns["third"][("a.test", slots[-1].selector)]
+    done = rotation.step(slots, world.see(slots), POLICY, world.now)
+    assert done.slots[-1].state == "published" and done.slots[-1].since == world.now
+    assert [act.verb for act in done.acts] == ["look"]
+    unseen = rotation.step(slots, world.see(slots, [slots[-1].key]), POLICY, world.now)
+    assert [act.verb for act in unseen.acts] == ["look"]
+
+
+def test_one_key_of_a_line_is_switched_to_at_a_time():
+    world, slots = first_keys()
+    slots = rotation.begin(slots, [Wish("mx1", "a.test")], POLICY, world.now, "two").slots
+    slots = to_the_end(world, slots, days=3)
+    slots = rotation.begin(slots, [Wish("mx1", "a.test")], POLICY, world.now, "three").slots
+    while slots[-1].state != "ready":
+        slots, _ = turn(world, slots, most=99)
+        world.transfer()
+        world.pass_time(WAIT / 2)
+    line = [slot for slot in slots if slot.line == slots[-1].line]
+    world.signs[line[0].line] = line[1].selector
+    slots = [slot._replace(state="ready", since=world.now) if slot.key == line[2].key else slot for slot in slots]
+    slots, _ = rotation.undo(slots, line[0].key)
+    acts = rotation.step(slots, world.see(slots), POLICY, world.now).acts
+    assert [act.selector for act in acts if act.verb == "switch"] == [line[0].selector]
+
+
+def test_a_key_stays_the_way_back_until_another_is_verified():
+    world, slots = first_keys()
+    slots = rotation.begin(slots, [Wish("mx1", "a.test")], POLICY, world.now, "two").slots
+    for _ in range(400):
+        done = rotation.step(slots, world.see(slots), POLICY, world.now)
+        slots = done.slots
+        for act in done.acts:
+            if act.verb != "prove":
+                world.do(act, slots)
+        world.transfer()
+        world.pass_time(DAY / 4)
+    assert [slot.state for slot in slots if slot.line == slots[-1].line] == ["retiring", "active"]
+
+
+def test_a_key_that_is_not_seen_to_be_idle_is_not_revoked():
+    world, slots = first_keys()
+    slots = rotation.begin(slots, [Wish("mx1", "a.test")], POLICY, world.now, "two").slots
+    slots = to_the_end(world, slots, days=10)
+    old = next(slot for slot in slots if slot.line == slots[-1].line)
+    world.pass_time(10 * DAY)
+    blind = rotation.step(slots, world.see(slots, [old.key]), POLICY, world.now)
+    assert [act.verb for act in blind.acts if act.selector == old.selector and act.host == old.host] == ["check"]
+    world.signs[old.line] = old.selector
+    by_hand = rotation.step(slots, world.see(slots), POLICY, world.now)
+    assert next(slot.since for slot in by_hand.slots if slot.key == old.key) == world.now
+    assert "revoke" not in {act.verb for act in by_hand.acts}
+
+
+def test_the_way_back_is_proven_too():
+    world, slots = first_keys()
+    slots = rotation.begin(slots, [Wish("mx1", "a.test")], POLICY, world.now, "two").slots
+    slots = to_the_end(world, slots, days=3)
+    old = next(slot for slot in slots if slot.line == slots[-1].line)
+    slots, _ = rotation.undo(slots, old.key)
+    del world.dns["third"][("a.test", old.selector)]
+    acts = rotation.step(slots, world.see(slots), POLICY, world.now).acts
+    assert "switch" not in {act.verb for act in acts} and "look" in {act.verb for act in acts}
+
+
+def test_the_floor_is_kept_but_in_a_lab():
+    with pytest.raises(RotationError, match="7 or more"):
+        rotation.step([], {}, Policy(retire=6 * DAY), 0)
+    assert rotation.step([], {}, Policy(retire=1, lab_only=True), 0).slots == []
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.integers(0, 2**32))
+def test_any_interruption_then_another_run_reaches_the_same_end(seed):
+    chance = random.Random(seed)
+    ends = []
+    for broken in (False, True):
+        world, slots = first_keys()
+        slots = rotation.begin(slots, wishes(("rsa", "ed25519")), POLICY, world.now, "two").slots
+        for _ in range(60):
+            if broken:
+                slots, _ = turn(world, slots, most=chance.randint(0, 12), save=chance.random() < 0.7)
+                if chance.random() < 0.7:
+                    world.transfer()
+            world.pass_time(chance.choice((1, 60, WAIT)))
+        ends.append((states(to_the_end(world, slots)), sorted(world.signs.items())))
+    assert ends[0] == ends[1]
+
+
+class Machine(RuleBasedStateMachine):
+    """Anything in any order: rotations, runs that end anywhere, secondaries that stall, ways back, bad keys, time."""
+
+    def __init__(self):
+        super().__init__()
+        self.world, self.slots, self.rotations = World(), [], 0
+
+    @precondition(lambda self: self.rotations < 5)
+    @rule(urgent=st.booleans(), kinds=st.sampled_from((("rsa",), ("rsa", "ed25519"))), host=st.sampled_from((None, *HOSTS)))
+    def begin(self, urgent, kinds, host):
+        self.rotations += 1
+        wanted = [wish for wish in wishes(kinds) if host in (None, wish.host)]
+        self.slots = rotation.begin(self.slots, wanted, POLICY, self.world.now, str(self.rotations), urgent and self.rotations > 2).slots
+
+    @rule(most=st.integers(0, 20), save=st.booleans(), blind=st.sets(st.integers(0, 40)))
+    def run(self, most, save, blind):
+        unseen = [slot.key for at, slot in enumerate(self.slots) if at in blind]
+        self.slots, _ = turn(self.world, self.slots, most, save, blind=unseen)
+
+    @precondition(lambda self: self.slots)
+    @rule(number=st.integers(0, 99), server=st.sampled_from(SERVERS[1:]))
+    def revert(self, number, server):
+        """A secondary forgets a record that nobody signs with just now."""
+        slot = self.slots[number % len(self.slots)]
+        if slot.selector not in (self.world.signs.get((host, slot.domain, slot.kind)) for host in HOSTS):
+            self.world.dns[server].pop((slot.domain, slot.selector), None)
+
+    @precondition(lambda self: self.slots)
+    @rule(number=st.integers(0, 99))
+    def by_hand(self, number):
+        """An administrator lets a key sign that can."""
+        slot = self.slots[number % len(self.slots)]
+        own = self.world.keys.get(slot.key)
+        proven = own and all(self.world.dns[server].get((slot.domain, slot.selector)) == own for server in SERVERS)
+        if proven and slot.state == "retiring" and slot.line in self.world.signs:
+            self.world.signs[slot.line] = slot.selector
+            self.world.signed_at[slot.key] = self.world.now
+
+    @rule()
+    def runs(self):
+        for _ in range(4):
+            self.slots, _ = turn(self.world, self.slots)
+            self.world.transfer()
+            self.world.pass_time(WAIT)
+
+    @rule(seconds=st.sampled_from((1, WAIT, DAY, 8 * DAY, 15 * DAY)))
+    def wait(self, seconds):
+        self.world.pass_time(seconds)
+
+    @rule(server=st.sampled_from(("", *SERVERS[1:])))
+    def stall(self, server):
+        self.world.stale = {server} - {""}
+
+    @rule()
+    def transfer(self):
+        self.world.transfer()
+
+    @precondition(lambda self: self.slots)
+    @rule(number=st.integers(0, 99))
+    def undo(self, number):
+        with contextlib.suppress(RotationError):
+            self.slots, _ = rotation.undo(self.slots, self.slots[number % len(self.slots)].key)
+
+    @precondition(lambda self: self.slots)
+    @rule(number=st.integers(0, 99))
+    def spoil(self, number):
+        self.world.bad ^= {self.slots[number % len(self.slots)].key}
+
+    @invariant()
+    def nobody_signs_unproven(self):
+        self.world.check()
+
+    @invariant()
+    def no_line_signs_with_what_is_gone(self):
+        for slot in self.slots:
+            if self.world.signs.get(slot.line) == slot.selector:
+                assert slot.state not in ("revoked", *rotation.GONE)
+
+    def teardown(self):
+        """Whatever happened: with nothing stale and nothing bad, it comes to rest with a verified key where any was ever proven."""
+        self.world.stale, self.world.bad = set(), set()
+        to_the_end(self.world, self.slots, days=150)
+
+
+TestMachine = Machine.TestCase
+TestMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
