@@ -14,3 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 package = types.ModuleType("goodstanding_src")
 package.__path__ = [str(ROOT)]
 sys.modules.setdefault("goodstanding_src", package)
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a case after its value but where that is long: a key that is made anew each time would name it otherwise in each worker."""
+    return argname if isinstance(val, str) and len(val) > 60 else None

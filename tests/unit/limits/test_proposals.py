@@ -85,7 +85,7 @@ REVIEWED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("loader", {yaml.SafeLoader, proposals.LOADER}, ids=lambda loader: loader.__name__)
+@pytest.mark.parametrize("loader", [yaml.SafeLoader, proposals.LOADER], ids=lambda loader: loader.__name__)
 @pytest.mark.parametrize("name", REVIEWED)
 def test_what_somebody_reviewed_stays(name, loader, monkeypatch):
     monkeypatch.setattr(proposals, "LOADER", loader)
