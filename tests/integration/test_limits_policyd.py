@@ -213,14 +213,17 @@ def test_a_flood_is_cut_at_exactly_the_figure_and_nobody_else_is_touched(host, s
     assert act(host, "faults", LIMITS) == []
 
 
-def test_the_limit_is_met_again_when_the_window_has_slid_on(host, show):
-    act(host, "flood", "carol@alpha.test", 1, SOFT)
+def test_the_limit_is_met_again_when_the_window_has_slid_on(show):
+    for host in HOSTS:
+        act(host, "install", LIMITS)
+        act(host, "flood", "ivan@alpha.test", 1, SOFT)
+        assert act(host, "one", "ivan@alpha.test")[0] == TEN
     begun = time.time()
-    assert act(host, "one", "carol@alpha.test")[0] == TEN
     time.sleep(62)
-    said = act(host, "flood", "carol@alpha.test", 1, SOFT + 1)
-    show(f"{host}: {time.time() - begun:.0f} s later: {said}")
-    assert said == {"250": SOFT, TEN: 1}
+    for host in HOSTS:
+        said = act(host, "flood", "ivan@alpha.test", 1, SOFT + 1)
+        show(f"{host}: {time.time() - begun:.0f} s later: {said}")
+        assert said == {"250": SOFT, TEN: 1}
 
 
 def test_twenty_recipients_in_the_first_message_are_refused_as_a_whole(host, show):

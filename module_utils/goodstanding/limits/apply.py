@@ -127,7 +127,7 @@ def _in(run: Run, engine: Engine, wish: Wish, state: State, check_mode: bool) ->
     }  # fmt: skip
     same = all(state.get(key) == value for key, value in record.items())
     if same and not any((plan.files, plan.postfix, plan.restart, plan.wake, plan.stop)):
-        return None, [] if check_mode else engine.faults(run, wish.policy)
+        return None, [] if check_mode else engine.faults(run, wish.policy, time.time())
     shown = _shown(plan.files + plan.postfix)
     if check_mode:
         return shown, []
@@ -241,9 +241,9 @@ def _await_active(run: Run, unit: str) -> None:
 
 def _ready(run: Run, engine: Engine, policy: Policy) -> list[str]:
     """Wait until the engine limits; return what keeps it from it."""
-    deadline = time.monotonic() + READY
+    deadline, begun = time.monotonic() + READY, time.time()
     while True:
-        faults = engine.faults(run, policy)
+        faults = engine.faults(run, policy, begun)
         if not faults or time.monotonic() > deadline:
             return faults
         time.sleep(1)

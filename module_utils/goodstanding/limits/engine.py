@@ -57,9 +57,9 @@ class Engine(t.Protocol):
     def units(self) -> list[str]:
         """Return the systemd units to be enabled, and restarted in this order when a file of the engine changed."""
 
-    def faults(self, run: Run, policy: Policy) -> list[str]:
+    def faults(self, run: Run, policy: Policy, since: float = 0) -> list[str]:
         """Return what keeps it from limiting, a sentence each: a unit down, its store gone, its module off, its socket gone, not asked by
-        Postfix. Reads only."""
+        Postfix. What failed and is over counts for a while, if it was not before since. Reads only."""
 
     def limited(self, run: Run, since: float) -> list[Hit]:
         """Return who met a limit since then, or would have in shadow mode, by the engine's own log. Reads only."""

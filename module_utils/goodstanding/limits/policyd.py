@@ -284,7 +284,7 @@ def unasked(run: Run, folder: str = POSTFIX) -> list[str]:
 # ---- how it is
 
 
-def faults(run: Run, policy: Policy) -> list[str]:
+def faults(run: Run, policy: Policy, since: float = 0) -> list[str]:
     """Return what keeps it from limiting, a sentence each. Reads only, but for a row that the daemon writes and takes back."""
     found = []
     down = [unit for unit in units() if run(["systemctl", "is-active", "--quiet", unit])[0]]
@@ -306,11 +306,11 @@ def faults(run: Run, policy: Policy) -> list[str]:
             f"{LIMITS} is not as the policy says ({'it is gone' if text is None else 'changed by hand?'}): run the role rate_limit again."
         )
     if not down:  # a question would start it
-        found += _ask(path)
+        found += _ask(path, since)
     return found
 
 
-def _ask(path: str) -> list[str]:
+def _ask(path: str, since: float) -> list[str]:
     """Return what the daemon itself says is wrong."""
     try:
         said = _status(path)
@@ -320,7 +320,7 @@ def _ask(path: str) -> list[str]:
     if said.get("database"):
         found.append(f"The database cannot be written ({str(said['database'])[:300]}): mail flows without limits until it can.")
     opened, last = said.get("opened"), said.get("last_opened")
-    if isinstance(opened, int) and isinstance(last, (int, float)) and last > time.time() - _RECENT:
+    if isinstance(opened, int) and isinstance(last, (int, float)) and last > max(since, time.time() - _RECENT):
         found.append(f"The database failed within the last hour: {opened} messages were let through without being counted.")
     elsewhere, asked = said.get("elsewhere"), said.get("asked")
     if isinstance(elsewhere, int) and elsewhere and not asked:

@@ -186,7 +186,7 @@ class Rspamd:
     def units(self) -> list[str]:
         return ["rspamd.service"] if self.settings.store else [INSTANCE, "rspamd.service"]
 
-    def faults(self, run: Run, policy: Policy) -> list[str]:
+    def faults(self, run: Run, policy: Policy, since: float = 0) -> list[str]:
         found = [f"{unit} does not run: see 'systemctl status {unit}'" for unit in self._units_here() if not _active(run, unit)]
         found += _ratelimit_faults(run)
         found += _store_faults()
@@ -195,7 +195,7 @@ class Rspamd:
             found += _postfix_faults(milter.services(run, main, master), _binds(run))
         except HostError as exc:
             found.append(str(exc))
-        return found + rspamd_log.errors(run, max(time.time() - _RECENT, _started(run)))
+        return found + rspamd_log.errors(run, max(since, time.time() - _RECENT, _started(run)))
 
     def limited(self, run: Run, since: float) -> list[Hit]:
         return rspamd_log.hits(run, since)

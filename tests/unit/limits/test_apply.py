@@ -49,7 +49,7 @@ class Played:
     def units(self):
         return [f"{self.NAME}-store", self.NAME]
 
-    def faults(self, run, policy):
+    def faults(self, run, policy, since=0):
         return []
 
 
