@@ -52,7 +52,7 @@ def before():
     playbook("install.yml")
     yield trees()
     lab("outbreak", "stop")
-    lab("reset")
+    playbook("remove.yml")
 
 
 def test_shadow_names_the_account_within_the_first_minute_and_nobody_of_ordinary_traffic(before, capsys):
