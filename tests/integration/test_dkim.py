@@ -32,6 +32,7 @@ ED = {signer: f"e{RUN}.{signer}" for signer in ("opendkim", "rspamd")}
 UNITS = {"opendkim": "opendkim", "rspamd": "redis-server rspamd"}
 KEYS = {"opendkim": "/etc/dkimkeys", "rspamd": "/var/lib/rspamd/dkim"}
 
+SAVED = "smtpd_milters non_smtpd_milters milter_default_action smtpd_recipient_restrictions"
 PREPARE = f"""
 set -e
 mkdir -p {FOLDER} /etc/rspamd/local.d
@@ -41,12 +42,13 @@ disable_hyperscan = true;
 dns {{ nameserver = ["127.0.0.1:{PORT}"]; timeout = 0.5s; retransmits = 1; }}
 C
 systemctl start postfix
-for name in smtpd_milters non_smtpd_milters milter_default_action; do postconf -h $name > {FOLDER}/$name; done
+for name in {SAVED}; do postconf -h $name > {FOLDER}/$name; done
+postconf -e smtpd_recipient_restrictions= # mx2 refuses root@localhost
 """
 RESTORE = f"""
 systemctl stop 'dkim-test-dns-*' opendkim rspamd redis-server
 rm -f /etc/rspamd/local.d/options.inc /var/mail/root
-for name in smtpd_milters non_smtpd_milters milter_default_action; do postconf -e "$name = $(cat {FOLDER}/$name)"; done
+for name in {SAVED}; do postconf -e "$name = $(cat {FOLDER}/$name)"; done
 systemctl reload postfix
 rm -rf {FOLDER} /etc/dkimkeys/*._domainkey.* /var/lib/rspamd/dkim /var/lib/goodstanding/dkim*.json
 """
