@@ -15,7 +15,7 @@ description:
   - The signer's own rule for key files is tried as its user. OpenDKIM defers all mail where it does not like a file, and Rspamd sends
     without a signature where it cannot read one.
   - Every selector that was ever used is in the host's state and journal, V(/var/lib/goodstanding).
-version_added: 0.2.0
+version_added: 0.1.0
 author:
   - Good Standing developers (@goodstanding)
 requirements:

@@ -14,7 +14,7 @@ description:
   - The keys are tried as the signer's user and the configuration in copies before anything is changed. After the reload a message for
     each domain goes through the milter of the signer that runs; it must come back signed with each selector, and each signature must
     verify by the key that this host has. What fails puts the old files back. No message is sent.
-version_added: 0.2.0
+version_added: 0.1.0
 author:
   - Good Standing developers (@goodstanding)
 requirements:

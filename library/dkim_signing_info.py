@@ -12,7 +12,7 @@ description:
   - A message for each domain goes through the milter of the running signer, and each signature is verified by the key that this host has.
     No message is sent. The key files are tried as the signer's user, and Postfix is asked whether it asks the signer.
   - Nothing is asked of DNS; what a receiver sees is for another module to say.
-version_added: 0.2.0
+version_added: 0.1.0
 author:
   - Good Standing developers (@goodstanding)
 requirements:

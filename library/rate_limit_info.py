@@ -12,7 +12,7 @@ description:
   - Looks at the engine that M(rate_limit) set up - its units, its store, whether Postfix asks it - and reads from its log who met a limit.
   - With O(canary) a login of this project, which may have a few recipients a minute, is let in from loopback for some seconds and exceeds
     its limit. Its mail is discarded. That is the only proof that mail is limited.
-version_added: 0.2.0
+version_added: 0.1.0
 author:
   - Good Standing developers (@goodstanding)
 options:
