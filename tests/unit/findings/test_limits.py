@@ -5,8 +5,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from goodstanding_src.module_utils.goodstanding.findings import document as stages
 from goodstanding_src.module_utils.goodstanding.findings import limits
+from goodstanding_src.module_utils.goodstanding.report import files
+
+ROOT = Path(__file__).resolve().parents[3]
+WARM_UP = {
+    "host": "mx1", "receiver": "google", "phase": "warming", "step": "start", "before": 400, "allowed": 100, "delay": 864,
+    "began": "2026-11-20", "judged": None, "why": "it begins with a quarter",
+}  # fmt: skip
 
 SET = {"state": "present", "engine": "rspamd", "shadow": False, "faults": [], "canary": {"state": "refused", "why": ""}, "met": []}
 HIT = {"scope": "account", "key": "a@x", "window": "hour", "kind": "soft", "refusals": 3, "first": 1.0, "last": 2.0}
@@ -60,3 +70,13 @@ def test_who_met_a_limit_is_said_once_for_the_fleet():
 def test_of_many_that_met_a_limit_those_refused_most_are_kept():
     (row,) = limits.rows({"mx1": {**SET, "met": [{**HIT, "key": f"{n}@x", "refusals": n} for n in range(200)]}})
     assert [hit["refusals"] for hit in row["met"]] == list(range(199, 149, -1))
+
+
+def test_the_page_shows_limits_and_warm_ups():
+    document = stages.start("r1", "lab", "lock", False, 1.0)
+    document["limits"] = limits.rows({"mx1": {**SET, "met": [HIT], "faults": ["redis <is> down"]}, "mx2": SET, "mx3": {}})
+    document = stages.finish(stages.shape(document, [WARM_UP]), [], 5, 2.0)
+    files.validate(document, str(ROOT / "roles/report/files/report.schema.json"))
+    page = files.as_page(document, str(ROOT / "roles/report/templates/report.html.j2"))
+    for words in ("redis &lt;is&gt; down", "account a@x", "soft, hour", "it begins with a quarter", "damaged"):
+        assert words in page
