@@ -62,8 +62,6 @@ def delivered(host: str, by: str) -> int:
 @pytest.fixture(scope="module", autouse=True)
 def fresh():
     lab("reset")
-    yield
-    lab("reset")
 
 
 @pytest.mark.parametrize("host", HOSTS)
