@@ -32,8 +32,8 @@ WORK = {"rsa": (40, 5), "ed25519": (200, 5)}
 package = types.ModuleType("goodstanding_src")
 package.__path__ = [str(ROOT)]
 sys.modules["goodstanding_src"] = package
-from goodstanding_src.module_utils.goodstanding.dkim import hostkeys, record, safety, signers  # noqa: E402
-from goodstanding_src.module_utils.goodstanding.host import files  # noqa: E402
+from goodstanding_src.module_utils.goodstanding.dkim import hostkeys, record, safety, signers  # noqa: E402  the package is named above
+from goodstanding_src.module_utils.goodstanding.host import files  # noqa: E402  the package is named above
 
 
 def ours(kind: str, number: int, offset: int) -> float:

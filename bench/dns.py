@@ -44,7 +44,7 @@ package = types.ModuleType("goodstanding_src")
 package.__path__ = [str(ROOT)]
 sys.modules.setdefault("goodstanding_src", package)
 
-from goodstanding_src.module_utils.goodstanding.dns import inventory, propagation, run, wire  # noqa: E402
+from goodstanding_src.module_utils.goodstanding.dns import inventory, propagation, run, wire  # noqa: E402  the package is named above
 
 ZONE_FILE = f"""$TTL 300
 @ IN SOA ns.{ZONE}. h.{ZONE}. ( 1 3600 600 864000 30 )

@@ -83,7 +83,7 @@ def test_a_check_run_tells_all_and_changes_nothing(before):
 
 
 @pytest.mark.parametrize("engine", ["policyd_rate_limit", "rspamd"])
-def test_in_force_a_test_account_is_refused_and_a_second_run_changes_nothing(before, engine, capsys):
+def test_in_force_a_test_account_is_refused_and_a_second_run_changes_nothing(before, engine):
     limit(rate_limit_engine=engine, rate_limit_mode="enforce")
     for host in HOSTS:
         said = look(host, canary=True)

@@ -56,7 +56,7 @@ def endpoint(words: str) -> tuple[str, t.Any] | None:
 
 def _plain(host: str) -> str:
     host = host.strip("[]")
-    return {"*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # where it listens, not we
+    return {"*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  where it listens, not we
 
 
 def ask(place: tuple[str, t.Any], headers: list[tuple[str, str]], body: bytes, sender: str, login: str, patience: float = 30) -> Answer:

@@ -19,6 +19,9 @@ import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
 
+from ..dnsbl.wire import WireError
+from ..dnsbl.wire import read_name as spelt_name
+
 A, NS, CNAME, SOA, PTR, MX, TXT, AAAA, SRV, OPT, TSIG, AXFR = 1, 2, 5, 6, 12, 15, 16, 28, 33, 41, 250, 252
 IN, NONE, ANY = 1, 254, 255
 QUERY, UPDATE = 0, 5
@@ -34,10 +37,6 @@ _WITH_NAMES = frozenset({NS, CNAME, SOA, PTR, MX, SRV, 3, 4, 7, 8, 9, 14, 17, 18
 
 #: Owner in wire form and lower case, and type.
 Key = tuple[bytes, int]
-
-
-class WireError(Exception):
-    """A message is no sound answer."""
 
 
 class Record(t.NamedTuple):
@@ -206,33 +205,9 @@ class Message(t.NamedTuple):
 
 def read_name(data: bytes, at: int) -> tuple[bytes, int]:
     """Return a name in lower case and the position after it."""
-    name, end = _spelt(data, at)
+    name, end = spelt_name(data, at, _MAX_POINTERS)
     # No length octet is an upper-case letter, so that lower() changes labels only.
     return name.lower(), end
-
-
-def _spelt(data: bytes, at: int) -> tuple[bytes, int]:
-    """Return a name as it is written, uncompressed; each pointer must lead further back, so that none can loop."""
-    parts, total, end, limit, pointers = [], 0, 0, at, 0
-    while True:
-        length = data[at]
-        if length >= 0xC0:
-            end = end or at + 2
-            at = (length & 0x3F) << 8 | data[at + 1]
-            pointers += 1
-            if at >= limit or pointers > _MAX_POINTERS:
-                raise WireError("a name's pointer leads forward, or on and on")
-            limit = at
-        elif length > 63:
-            raise WireError("a label is of an unknown kind")
-        else:
-            total += length + 1
-            if total > 255 or at + 1 + length > len(data):
-                raise WireError("a name is too long")
-            parts.append(data[at : at + 1 + length])
-            at += 1 + length
-            if not length:
-                return b"".join(parts), end or at
 
 
 def _data(data: bytes, kind: int, at: int, length: int) -> bytes:
@@ -240,7 +215,7 @@ def _data(data: bytes, kind: int, at: int, length: int) -> bytes:
         return data[at : at + length]
     if kind in (NS, CNAME, PTR, MX, _DNAME):
         begin = at + 2 * (kind == MX)
-        name, end = _spelt(data, begin)
+        name, end = spelt_name(data, begin, _MAX_POINTERS)
         if end != at + length:
             raise WireError(f"a {kind_text(kind)} record is not as long as it says")
         return data[at:begin] + name

@@ -156,7 +156,16 @@ def _whole(data: bytes, asked: bytes, rcode: int, answers: int, authorities: int
 
 
 def _name(data: bytes, pos: int) -> tuple[bytes, int]:
-    """Return a name in lower case and the position after it; each pointer must lead further back, so that none can loop."""
+    """Return a name in lower case and the position after it."""
+    name, end = read_name(data, pos)
+    # No length octet is an upper-case letter, so that lower() changes labels only.
+    return name.lower(), end
+
+
+def read_name(data: bytes, pos: int, most: int = _MAX_POINTERS) -> tuple[bytes, int]:
+    """Return a name as it is written, uncompressed, and the position after it.
+
+    most: pointers that are followed; each must lead further back, so that none can loop."""
     parts, total, end, limit, pointers = [], 0, 0, pos, 0
     while True:
         length = data[pos]
@@ -164,7 +173,7 @@ def _name(data: bytes, pos: int) -> tuple[bytes, int]:
             end = end or pos + 2
             pos = (length & 0x3F) << 8 | data[pos + 1]
             pointers += 1
-            if pos >= limit or pointers > _MAX_POINTERS:
+            if pos >= limit or pointers > most:
                 raise WireError("a name's pointer leads forward, or on and on")
             limit = pos
         elif length > 63:
@@ -176,7 +185,7 @@ def _name(data: bytes, pos: int) -> tuple[bytes, int]:
             parts.append(data[pos : pos + 1 + length])
             pos += 1 + length
             if not length:
-                return b"".join(parts).lower(), end or pos
+                return b"".join(parts), end or pos
 
 
 def _strings(data: bytes) -> str:

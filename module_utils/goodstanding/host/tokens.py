@@ -100,12 +100,12 @@ def _joined(before: str, after: str) -> str:
 def _put(pattern: re.Pattern[str], token: str, text: str) -> str:
     pieces, end = [], 0
     for match in pattern.finditer(text):
-        pieces += [text[end : match.end()], token, _separator(text[match.end() :])]
+        pieces += [text[end : match.end()], token, separator(text[match.end() :])]
         end = match.end()
     return "".join(pieces) + text[end:]
 
 
-def _separator(rest: str) -> str:
+def separator(rest: str) -> str:
     """Return what stands between the token and the value, which may begin on a continuation line or be empty."""
     if rest[:1] not in ("\n", "\r", ""):
         return ", "

@@ -29,6 +29,9 @@ from .policy import CANARY_RECIPIENTS, Limit, Policy
 
 STATE_FILE = "rate_limit.json"
 MAIN, MASTER = f"{live.POSTFIX}/main.cf", f"{live.POSTFIX}/master.cf"
+#: Logins of ours, for either engine: the one that tries the limits, and the one whose mail must pass where a configuration is tried.
+#: Nobody's word stands above these.
+OWN = {("account", dovecot_conf.CANARY): Limit({"minute": CANARY_RECIPIENTS}, {}), ("account", trial.CONTROL): Limit({}, {})}
 ENGINES: dict[str, t.Callable[[], Engine]] = {"rspamd": rspamd.Rspamd, "policyd_rate_limit": lambda: policyd}
 #: How long an engine may take until it limits, in seconds: Rspamd reads its rules, and waits for a resolver that does not answer.
 READY = 90
@@ -48,7 +51,8 @@ class Wish(t.NamedTuple):
 
 
 class Plan(t.NamedTuple):
-    """What is to be done. files: of the engine; postfix: main.cf and master.cf; units: per unit how it must stand; restart: of these."""
+    """What is to be done. files: of the engine; postfix: main.cf and master.cf, each with its present text; restart, wake: units to be
+    restarted and enabled; stop: units of no engine any more, each with how it stood before."""
 
     files: list[tuple[File, str | None]]
     postfix: list[tuple[File, str | None]]
@@ -80,11 +84,11 @@ def packages(run: Run, engine: Engine, settings: Settings) -> list[str]:
 
 
 def installed(run: Run) -> tuple[Engine, Policy] | None:
-    """Return what is in force on this host by our own record."""
+    """Return what is in force on this host by our own record, with the logins of ours."""
     state = load_state(STATE_FILE)
     if not state.get("engine") or not state.get("policy"):
         return None
-    return engine_of(state["engine"]), policies.from_data(state["policy"])
+    return engine_of(state["engine"]), _with_own(policies.from_data(state["policy"]))
 
 
 def apply(run: Run, wish: Wish | None, check_mode: bool) -> dict[str, t.Any]:
@@ -117,7 +121,8 @@ def apply(run: Run, wish: Wish | None, check_mode: bool) -> dict[str, t.Any]:
 
 def _in(run: Run, engine: Engine, wish: Wish, state: State, check_mode: bool) -> tuple[list[dict[str, str]] | None, list[str]]:
     """Put an engine into force; return the diff (None where nothing is to be done) and what keeps it from limiting."""
-    files = engine.wanted(run, _with_canary(wish.policy), wish.settings)
+    policy = _with_own(wish.policy)
+    files = engine.wanted(run, policy, wish.settings)
     main, master = _without(run, state)
     main, master = engine.plumb(run, postfix_own.put(main, wish.postfix), master, wish.settings.timeout)
     plan = _plan(run, engine, files, (main, master), state)
@@ -127,7 +132,7 @@ def _in(run: Run, engine: Engine, wish: Wish, state: State, check_mode: bool) ->
     }  # fmt: skip
     same = all(state.get(key) == value for key, value in record.items())
     if same and not any((plan.files, plan.postfix, plan.restart, plan.wake, plan.stop)):
-        return None, [] if check_mode else engine.faults(run, wish.policy, time.time())
+        return None, [] if check_mode else engine.faults(run, policy, time.time())
     shown = _shown(plan.files + plan.postfix)
     if check_mode:
         return shown, []
@@ -149,13 +154,11 @@ def _in(run: Run, engine: Engine, wish: Wish, state: State, check_mode: bool) ->
         raise HostError(f"{exc}; {_back(run, plan, new, state)}") from exc
     save_state(STATE_FILE, {**new, **record})
     _note("present", wish.engine, plan)
-    return shown, _ready(run, engine, wish.policy)
+    return shown, _ready(run, engine, policy)
 
 
-def _with_canary(policy: Policy) -> Policy:
-    """Return the policy with the limit of the login that tries it."""
-    own = {("account", dovecot_conf.CANARY): Limit({"minute": CANARY_RECIPIENTS}, {})}
-    return policy._replace(overrides={**policy.overrides, **own})
+def _with_own(policy: Policy) -> Policy:
+    return policy._replace(overrides={**policy.overrides, **OWN})
 
 
 def _without(run: Run, state: State) -> tuple[str, str]:

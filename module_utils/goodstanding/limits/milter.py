@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ..accounts import postfix_conf
 from ..host.files import Run, must
+from ..host.tokens import separator
 
 NAME = "smtpd_milters"
 PARAMETERS = (NAME, "smtpd_sasl_auth_enable", "receive_override_options", "milter_mail_macros", "smtpd_milter_maps")
@@ -92,7 +93,7 @@ def plumb(main: str, master: str, milter: str, wanted: list[Service]) -> tuple[s
             master = _in_entry(master, service.name, lambda line: _OVERRIDE.sub(lambda match: _put(match, milter), line))
         elif service.values[NAME].strip():
             if milter not in main:
-                main = _MAIN.sub(lambda match: match[1] + milter + _separator(match.string[match.end() :]), main)
+                main = _MAIN.sub(lambda match: match[1] + milter + separator(match.string[match.end() :]), main)
         else:
             master = _add_line(master, service.name, f"{_NOTE}\n  -o {NAME}={milter}")
     return main, master
@@ -109,18 +110,6 @@ def _put(match: re.Match[str], milter: str) -> str:
     if "{" not in head and blank:  # without braces a space ends the option: its value is empty
         return f"{head}{milter}{blank}{first}"
     return f"{head}{blank}{milter}{',' if first else ''}{first}"
-
-
-def _separator(rest: str) -> str:
-    """Return what stands between the token and the value, which may begin on a continuation line or be empty."""
-    if rest[:1] not in ("\n", "\r", ""):
-        return ", "
-    for line in rest.splitlines()[1:]:
-        if line[:1] in (" ", "\t") and line.strip() and not line.lstrip().startswith("#"):
-            return ","
-        if line.strip() and not line.lstrip().startswith("#"):
-            break
-    return ""
 
 
 def _entry(lines: list[str], name: str) -> list[int]:

@@ -20,12 +20,12 @@ import typing as t
 import urllib.parse
 from pathlib import Path
 
-from ..accounts import dovecot_conf, postfix_conf, trial
+from ..accounts import postfix_conf
 from ..host.files import File, HostError, Run, must, read_text
 from ..host.tokens import Tokens
 from . import policyd_program
 from .engine import Hit, Settings
-from .policy import CANARY_RECIPIENTS, Limit, Policy
+from .policy import Limit, Policy
 
 NAME = "policyd_rate_limit"
 PACKAGES: tuple[str, ...] = ("policyd-rate-limit", "python3-psycopg2")
@@ -143,15 +143,10 @@ def _limits(policy: Policy) -> str:
 
 def _document(policy: Policy) -> dict[str, t.Any]:
     overrides: dict[str, dict[str, t.Any]] = {scope: {} for scope in policyd_program.SCOPES}
-    for (scope, key), limit in {**policy.overrides, **_OWN}.items():
+    for (scope, key), limit in policy.overrides.items():
         overrides[scope][key] = _halves(limit)
     limits = {scope: _halves(getattr(policy, scope)) for scope in policyd_program.SCOPES}
     return {"limits": limits, "overrides": overrides, "shadow": policy.shadow}
-
-
-#: Logins of our own: the one that tries the limits, and the one whose mail must pass where the lock's configuration is tried. Nobody's
-#: word stands above these, so that wanted() and faults() say the same whether or not a policy names them.
-_OWN = {("account", dovecot_conf.CANARY): Limit({"minute": CANARY_RECIPIENTS}, {}), ("account", trial.CONTROL): Limit({}, {})}
 
 
 def _halves(limit: Limit) -> dict[str, dict[str, int]]:

@@ -132,7 +132,7 @@ class Rspamd:
         self.settings = Settings()
 
     def wanted(self, run: Run, policy: Policy, settings: Settings) -> list[File]:
-        """See engine.Engine; what it is told here stands for plumb() and units(), too."""
+        """See engine.Engine; the store that it is told here stands for units(), too."""
         self.settings = settings
         if policy.uid.soft or policy.uid.hard or any(scope == "uid" for scope, _ in policy.overrides):
             raise HostError(

@@ -136,8 +136,10 @@ def lint_text(kind: str, name: str, texts: t.Sequence[str], answers: Answers | N
         return spf.lint(name, texts, answers, **options)
     if kind == "report":
         return lint_report(name, texts)
-    plain = {"dkim": dkim.lint, "dmarc": dmarc.lint, "mta_sts": sts.lint, "tls_rpt": sts.lint_reporting}
-    return plain[kind](name, texts, **options)  # type: ignore[operator]
+    plain: dict[str, t.Callable[..., list[Finding]]] = {
+        "dkim": dkim.lint, "dmarc": dmarc.lint, "mta_sts": sts.lint, "tls_rpt": sts.lint_reporting,
+    }  # fmt: skip
+    return plain[kind](name, texts, **options)
 
 
 def lint_report(name: str, texts: t.Sequence[str]) -> list[Finding]:

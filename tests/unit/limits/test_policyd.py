@@ -12,11 +12,11 @@ import threading
 import time
 
 import pytest
-from goodstanding_src.module_utils.goodstanding.accounts import dovecot_conf, postfix_conf
+from goodstanding_src.module_utils.goodstanding.accounts import postfix_conf
 from goodstanding_src.module_utils.goodstanding.host.files import HostError
 from goodstanding_src.module_utils.goodstanding.limits import engine, policyd, policyd_program
 from goodstanding_src.module_utils.goodstanding.limits.engine import Hit, Settings
-from goodstanding_src.module_utils.goodstanding.limits.policy import CANARY_RECIPIENTS, Limit, Policy
+from goodstanding_src.module_utils.goodstanding.limits.policy import Limit, Policy
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,8 +51,6 @@ def test_the_limits_are_written_as_the_policy_says_with_logins_of_our_own():
     }  # fmt: skip
     assert document["overrides"]["account"] == {
         "a@x.test": {"soft": {"day": 9}, "hard": {}},
-        dovecot_conf.CANARY: {"soft": {"minute": CANARY_RECIPIENTS}, "hard": {}},
-        "goodstanding-control": {"soft": {}, "hard": {}},
     }
     assert document["shadow"] is False
 
@@ -301,8 +299,6 @@ def daemon(tmp_path, monkeypatch):
 
 def test_where_all_is_well_nothing_is_said(daemon):
     assert policyd.faults(daemon, POLICY) == []
-    other = {**POLICY.overrides, ("account", dovecot_conf.CANARY): Limit({}, {"minute": 99})}
-    assert policyd.faults(daemon, POLICY._replace(overrides=other)) == [], "what the frame says of our own logins is no difference"
 
 
 @pytest.mark.parametrize(
