@@ -161,7 +161,7 @@ def _of_others(run: Run, engine: types.ModuleType, ours: set[str], domains: set[
     if domains is None:
         domains = {name for name in engine.signed_domains(run) if "*" not in name} - ours
     for domain in sorted(domains)[:_OTHERS]:
-        headers, body, sender = _message(domain)
+        headers, body, sender = message(domain)
         try:
             answer = milter.ask(engine.place(run), headers, body, sender, sender)
         except (HostError, OSError, milter.MilterError):
@@ -186,7 +186,7 @@ def _active(run: Run, unit: str) -> bool:
 
 def ask(place: tuple[str, t.Any], row: Signing, engine: types.ModuleType) -> Seen:
     """Hand the running signer a message of a domain, and look at what it adds."""
-    headers, body, sender = _message(row.domain)
+    headers, body, sender = message(row.domain)
     try:
         answer = milter.ask(place, headers, body, sender, sender)
     except (OSError, milter.MilterError) as exc:
@@ -232,7 +232,7 @@ def judge(row: Signing, headers: list[tuple[str, str]], body: bytes, answer: mil
     return Seen(row.domain, signatures, faults, bool(keys))
 
 
-def _message(domain: str) -> tuple[list[tuple[str, str]], bytes, str]:
+def message(domain: str) -> tuple[list[tuple[str, str]], bytes, str]:
     """Return headers, body and sender of a message that is never sent. What relaxed and simple canonicalization treat apart is in it."""
     sender = f"dkim-probe@{domain}"
     headers = [

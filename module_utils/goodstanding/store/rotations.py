@@ -1,0 +1,98 @@
+# Copyright: (c) 2026, the Good Standing developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How far each DKIM key is, per host, domain and selector. Public facts only.
+
+A run reads the slots with a number, and may write them only while that number stands: of two runs that read the same, one writes, and the
+other is told so before it does anything. A run that was killed holds nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+import sqlalchemy as sa
+
+from ..dkim.rotation import Key, Slot
+from .database import METADATA, StoreError
+
+SLOTS = sa.Table(
+    "dkim_slots",
+    METADATA,
+    sa.Column("host", sa.String(255), primary_key=True),
+    sa.Column("domain", sa.String(255), primary_key=True),
+    sa.Column("selector", sa.String(255), primary_key=True),
+    sa.Column("slot", sa.Text, nullable=False),
+)
+VERSION = sa.Table(
+    "dkim_version",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("version", sa.Integer, nullable=False),
+)
+_NAMES = set(Slot._fields)
+
+
+class Known(t.NamedTuple):
+    """The slots as they were read, and the number that stood then."""
+
+    slots: list[Slot]
+    version: int
+
+
+def load(engine: sa.Engine) -> Known:
+    """Return all slots, sorted. StoreError where they cannot be read."""
+    try:
+        with engine.connect() as connection:
+            # First: where another run writes between the two, what is read is newer than its number, and saving is refused.
+            version = connection.execute(sa.select(VERSION.c.version)).scalar() or 0
+            rows = connection.execute(sa.select(SLOTS.c.slot)).scalars().all()
+        slots = [Slot(**{name: value for name, value in json.loads(text).items() if name in _NAMES}) for text in rows]
+    except sa.exc.SQLAlchemyError as exc:
+        raise StoreError(f"the DKIM keys cannot be read from the store ({type(exc).__name__})") from None
+    except (TypeError, ValueError):
+        raise StoreError("a row of dkim_slots in the store is damaged: give the store back from its backup") from None
+    return Known(sorted(slots), version)
+
+
+def save(engine: sa.Engine, known: Known, slots: list[Slot]) -> Known:
+    """Write what changed since known, in one transaction, and return what is known now. StoreError where another run was there first."""
+    old = {slot.key: slot for slot in known.slots}
+    new = {slot.key: slot for slot in slots}
+    changed = [slot for key, slot in sorted(new.items()) if old.get(key) != slot]
+    gone = [key for key in sorted(old) if key not in new or new[key] != old[key]]
+    if not changed and not gone:
+        return known
+    try:
+        with engine.begin() as connection:
+            if not _next(connection, known.version):
+                raise StoreError("another run has moved the DKIM keys on meanwhile, and goes on there: run again when it has ended")
+            _write(connection, gone, changed)
+    except sa.exc.SQLAlchemyError as exc:
+        raise StoreError(f"the DKIM keys cannot be stored ({type(exc).__name__}), and nothing was done") from None
+    return Known(sorted(slots), known.version + 1)
+
+
+def _next(connection: sa.Connection, version: int) -> bool:
+    """Set the number one higher; return whether it still stood."""
+    if version == 0:
+        # Two first runs: the second insert breaks at the key of the row.
+        try:
+            with connection.begin_nested():
+                connection.execute(sa.insert(VERSION).values(id=1, version=1))
+        except sa.exc.IntegrityError:
+            return False
+        return True
+    mine = sa.update(VERSION).where(VERSION.c.id == 1, VERSION.c.version == version)
+    return connection.execute(mine.values(version=version + 1)).rowcount == 1
+
+
+def _write(connection: sa.Connection, gone: list[Key], changed: list[Slot]) -> None:
+    if gone:
+        columns = (SLOTS.c.host, SLOTS.c.domain, SLOTS.c.selector)
+        delete = sa.delete(SLOTS).where(*(column == sa.bindparam(f"gone_{column.name}") for column in columns))
+        connection.execute(delete, [{f"gone_{column.name}": value for column, value in zip(columns, key)} for key in gone])
+    rows = [dict(zip(("host", "domain", "selector"), slot.key), slot=json.dumps(slot._asdict(), sort_keys=True)) for slot in changed]
+    if rows:
+        connection.execute(sa.insert(SLOTS), rows)
