@@ -199,43 +199,9 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.goodstanding.dns import propagation, wire
-from ..module_utils.goodstanding.dns.inventory import networks, server_of, wanted_by_zone, zone_name
+from ..module_utils.goodstanding.dns.inventory import authorities, networks, server_of, wanted_by_zone, zone_name
+from ..module_utils.goodstanding.dns.options import LIST, PROOF_ZONE, RECORD
 from ..module_utils.goodstanding.dnsbl.ask import ResolverError, system_resolver
-
-LIST = {"type": "list", "elements": "dict"}
-SERVER = {
-    "address": {"type": "str", "required": True},
-    "port": {"type": "int", "default": 53},
-    "view": {"type": "str", "default": ""},
-    "source": {"type": "str"},
-    "key_name": {"type": "str", "no_log": False},
-    "key_algorithm": {
-        "type": "str",
-        "choices": ["hmac-sha224", "hmac-sha256", "hmac-sha384", "hmac-sha512"],
-        "default": "hmac-sha256",
-        "no_log": False,
-    },
-    "key_secret": {"type": "str", "no_log": True},
-}
-ZONE = {
-    "name": {"type": "str", "required": True},
-    "discover": {"type": "bool", "default": True},
-    "network": {"type": "str"},
-    "servers": {**LIST, "default": [], "options": SERVER},
-}
-RECORD = {
-    "name": {"type": "str"},
-    "address": {"type": "str"},
-    "type": {"type": "str", "default": "TXT"},
-    "values": {"type": "list", "elements": "str", "default": []},
-    "ttl": {"type": "int"},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    "mode": {"type": "str", "choices": ["auto", "exclusive", "merge"], "default": "auto"},
-    "owns": {"type": "str"},
-    "replace_key": {"type": "bool", "default": False, "no_log": False},
-    "zone": {"type": "str"},
-    "view": {"type": "str", "default": ""},
-}
 
 
 def prove(p: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -245,17 +211,7 @@ def prove(p: dict[str, t.Any]) -> dict[str, t.Any]:
     resolver = None
     if p["resolver"] or any(row["discover"] for row in p["zones"]):
         resolver = server_of({}, p["resolver"] or system_resolver(), p["resolver_port"])
-    found: dict[bytes, tuple[list[propagation.Authority], list[str]]] = {}
-    for row in p["zones"]:
-        name = zone_name(row["name"])
-        known = [propagation.Authority(server_of(each, each["address"]), (), each["view"]) for each in row["servers"]]
-        problems: list[str] = []
-        if row["discover"]:
-            discovered = propagation.discover(name, resolver)
-            configured = {(each.server.address, each.server.port) for each in known if not each.view}
-            known += [each for each in discovered.servers if (each.server.address, each.server.port) not in configured]
-            problems = discovered.faults
-        found[name] = known, problems
+    found = {zone_name(row["name"]): authorities(row, resolver) for row in p["zones"]}
     progress: list[dict[str, t.Any]] = []
     reports = propagation.wait(
         lambda: [propagation.check(name, wanted[name], known, not problems, p["wildcards"]) for name, (known, problems) in found.items()],
@@ -293,7 +249,7 @@ def _zone(report: propagation.Report, known: list[propagation.Authority], faults
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "zones": {**LIST, "required": True, "options": ZONE},
+            "zones": {**LIST, "required": True, "options": PROOF_ZONE},
             "records": {**LIST, "required": True, "options": RECORD},
             "resolver": {"type": "str"},
             "resolver_port": {"type": "int", "default": 53},

@@ -247,45 +247,9 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.goodstanding.dns.inventory import jobs
+from ..module_utils.goodstanding.dns.options import LIST, RECORD, ZONE
 from ..module_utils.goodstanding.dns.run import Result, run
 
-LIST = {"type": "list", "elements": "dict"}
-SERVER = {"address": {"type": "str", "required": True}, "port": {"type": "int", "default": 53}}
-ZONE = {
-    "name": {"type": "str", "required": True},
-    "view": {"type": "str", "default": ""},
-    "backend": {"type": "str", "choices": ["rfc2136", "manual"], "default": "rfc2136"},
-    "primary": {"type": "str"},
-    "port": {"type": "int", "default": 53},
-    "source": {"type": "str"},
-    "key_name": {"type": "str", "no_log": False},
-    "key_algorithm": {
-        "type": "str",
-        "choices": ["hmac-sha224", "hmac-sha256", "hmac-sha384", "hmac-sha512"],
-        "default": "hmac-sha256",
-        "no_log": False,
-    },
-    "key_secret": {"type": "str", "no_log": True},
-    "read": {"type": "str", "choices": ["auto", "transfer", "queries"], "default": "auto"},
-    "servers": {**LIST, "default": [], "options": SERVER},
-    "owner": {"type": "str", "default": ""},
-    "where": {"type": "str", "default": ""},
-    "network": {"type": "str"},
-    "ttl": {"type": "int", "default": 3600},
-}
-RECORD = {
-    "name": {"type": "str"},
-    "address": {"type": "str"},
-    "type": {"type": "str", "default": "TXT"},
-    "values": {"type": "list", "elements": "str", "default": []},
-    "ttl": {"type": "int"},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    "mode": {"type": "str", "choices": ["auto", "exclusive", "merge"], "default": "auto"},
-    "owns": {"type": "str"},
-    "replace_key": {"type": "bool", "default": False, "no_log": False},
-    "zone": {"type": "str"},
-    "view": {"type": "str", "default": ""},
-}
 PURGE = {"below": {"type": "str", "required": True}, "types": {"type": "list", "elements": "str", "default": ["TXT", "CNAME"]}}
 
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the Good Standing developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which keys a host holds, and with which of them the signer that runs signs. Changes nothing. Standard library and keys.py, Python >= 3.9."""
+"""Which keys a host holds, and with which of them its running signer signs. Changes nothing. Standard library, Python >= 3.9."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def probes(run: Run, name: str, domains: t.Iterable[str]) -> dict[str, Probe]:
         selectors.check(domain, "x")
         found[domain] = _probe(place, Signing(domain, tuple(book.get(domain, ()))), engine)
         if found[domain].signs is None and "does not answer" in found[domain].fault:
-            return {**{each: found[domain] for each in domains}, **found}  # it is down: each would take as long
+            return {**dict.fromkeys(domains, found[domain]), **found}  # it is down: each would take as long
     return found
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import wire
+from . import propagation, wire
 from .ask import Server
 from .plan import Purge
 from .records import DEFAULT_TTL, RecordError, Wanted, key_from, read
@@ -54,6 +54,16 @@ def settings(row: Row, resolver: Server | None) -> Settings:
         name, row.get("view") or "", backend, primary, row.get("read") or "auto", servers, resolver, row.get("owner") or "",
         row.get("where") or "", DEFAULT_TTL if ttl is None else ttl,
     )  # fmt: skip
+
+
+def authorities(row: Row, resolver: Server | None) -> tuple[list[propagation.Authority], list[str]]:
+    """Return the servers of a zone, those that are given and those that the DNS names, and what is not known of them."""
+    known = [propagation.Authority(server_of(each, each["address"]), (), each.get("view") or "") for each in row.get("servers") or []]
+    if not row.get("discover", True):
+        return known, []
+    found = propagation.discover(zone_name(str(row["name"])), resolver)
+    configured = {(each.server.address, each.server.port) for each in known if not each.view}
+    return known + [each for each in found.servers if (each.server.address, each.server.port) not in configured], found.faults
 
 
 def networks(rows: t.Iterable[Row]) -> dict[bytes, str | None]:

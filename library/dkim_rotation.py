@@ -1,0 +1,376 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the Good Standing developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: dkim_rotation
+short_description: Move a fleet's DKIM keys on as far as is due, and say what each host and the DNS are to do
+description:
+  - Runs on the controller, once for all hosts. It takes what the hosts hold and sign with (M(dkim_key_info)), asks every authoritative
+    server for the records, verifies the signers' messages with two engines by the DNS, and moves each key of each host and domain along its
+    states - planned, generated, published, propagated, ready, active, retiring, revoked, gravestone or removed.
+  - What is due is written to the store before it is returned, and returned in the form that M(dkim_key), M(dkim_signing) and M(dns_records)
+    take. Nothing is carried out here, so it never reports a change. A run may end anywhere, and the next one goes on.
+  - No host signs with a selector before every authoritative address serves it and the wait is over; in each domain one host goes first. A
+    key that signed keeps its record for O(retire_days).
+version_added: 0.1.0
+author:
+  - Good Standing developers (@goodstanding)
+requirements:
+  - SQLAlchemy
+  - dkimpy
+options:
+  state:
+    description: V(moved) as above; V(read) returns what the store knows, and asks nobody.
+    type: str
+    choices: [moved, read]
+    default: moved
+  state_url:
+    description: The database of runs, an SQLAlchemy URL. A password in it is kept out of every message.
+    type: str
+    required: true
+  hosts:
+    description: >-
+      Per host C(label) (ends its selectors), C(domains), C(ed25519), C(size) and C(tags) of new keys, C(signing) (what it signs beside, as
+      M(dkim_signing) takes it) and C(seen) (the result of M(dkim_key_info)).
+    type: dict
+    default: {}
+  customers:
+    description: >-
+      Per domain that is a customer's the zone of ours in which its keys are. Its hosts use a few fixed selectors, to which the customer
+      makes the CNAMEs of RV(cnames) once.
+    type: dict
+    default: {}
+  slots:
+    description: How many fixed selectors each host has in a customer's domain.
+    type: int
+    default: 3
+  zones:
+    description: The zones, as M(dns_records) takes them.
+    type: list
+    elements: dict
+    default: []
+  proof_zones:
+    description: How the servers of a zone are found, as M(dns_propagation_info) takes its zones, where O(zones) does not say it all.
+    type: list
+    elements: dict
+    default: []
+  resolver:
+    description: Address of a recursive resolver, to find name servers with; the first of the system where not set.
+    type: str
+  resolver_port:
+    description: Its port.
+    type: int
+    default: 53
+  ttl:
+    description: Seconds that the records live.
+    type: int
+    default: 3600
+  rotation:
+    description: >-
+      The name of a rotation that is wanted now; each line of keys that has none of this name gets one. A second run with it goes on.
+    type: str
+    default: ""
+  rotate_days:
+    description: Rotate keys that are older, without being told. V(0) never does.
+    type: float
+    default: 0
+  emergency:
+    description: The present keys may be in strange hands. New ones come now, and the old are revoked as soon as the new ones sign.
+    type: bool
+    default: false
+  undo:
+    description: The selector of a key that is to be taken back, or V(all) for the newest of each line.
+    type: str
+    default: ""
+  retire_days:
+    description: For how long the record of a key stays after it signed last; fewer than 7 only with O(lab_only).
+    type: float
+    default: 14
+  keep_days:
+    description: For how long a key stays after its record was revoked, for the way back. Then it is destroyed.
+    type: float
+    default: 30
+  canary:
+    description: The host that switches first; the first by name where not set.
+    type: str
+    default: ""
+  gravestone:
+    description: Leave the empty record for ever, so that nobody takes the selector again.
+    type: bool
+    default: true
+  lab_only:
+    description: Let O(retire_days) be fewer than 7, as a lab needs it. Mail in queues may then fail at receivers.
+    type: bool
+    default: false
+  round:
+    description: Which round of this run it is. Keys are taken back in the first.
+    type: int
+    default: 1
+  before:
+    description: RV(acts) of the round before in this run. What is due again moves nothing by itself.
+    type: list
+    elements: dict
+    default: []
+  patience:
+    description: For how many seconds this run may still wait.
+    type: float
+    default: 0
+  every:
+    description: Seconds between two looks.
+    type: float
+    default: 5
+attributes:
+  check_mode:
+    description: Can run in check mode and return changed status prediction without modifying target.
+    support: full
+  diff_mode:
+    description: Returns details on what has changed when in diff mode.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Move the keys on
+  dkim_rotation:
+    state_url: "{{ goodstanding_store }}"
+    hosts:
+      mx1.example.com: {label: mx1, domains: [example.com], seen: "{{ held }}"}
+    zones: "{{ mail_dns_zones }}"
+  register: due
+
+- name: See what the store knows
+  dkim_rotation:
+    state: read
+    state_url: "{{ goodstanding_store }}"
+"""
+
+RETURN = r"""
+slots:
+  description: >-
+    Every key, with C(host), C(domain), C(selector), C(kind), C(state), C(since), C(rotation), C(fingerprint), C(verified), C(fault),
+    C(goal), C(fixed), C(urgent), and C(why), a sentence on what is due.
+  type: list
+  elements: dict
+  returned: success
+acts:
+  description: What is due, each with C(verb), C(host), C(domain), C(selector), C(why).
+  type: list
+  elements: dict
+  returned: success
+make:
+  description: Per host the keys to be made, as M(dkim_key) takes them.
+  type: dict
+  returned: success
+destroy:
+  description: Per host the keys to be destroyed, as M(dkim_key) takes them.
+  type: dict
+  returned: success
+sign:
+  description: Per host that is to sign otherwise all that it is to sign with, as M(dkim_signing) takes it.
+  type: dict
+  returned: success
+records:
+  description: The records to be published, as M(dns_records) takes them.
+  type: list
+  elements: dict
+  returned: success
+dkim:
+  description: Every record, as the role mail_dns takes them.
+  type: list
+  elements: dict
+  returned: success
+cnames:
+  description: The CNAMEs that customers make, each with C(domain), C(name), C(target).
+  type: list
+  elements: dict
+  returned: success
+policies:
+  description: Per zone with a TSIG key the lines for BIND and Knot that limit the key to these records.
+  type: dict
+  returned: success
+told:
+  description: What was done about O(undo), a sentence each.
+  type: list
+  elements: str
+  returned: success
+faults:
+  description: What is not as it must be, a sentence each.
+  type: list
+  elements: str
+  returned: success
+pause:
+  description: After how many seconds another round of this run is worth it; null where it is not.
+  type: float
+  returned: success
+"""
+
+import datetime
+import time
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils.goodstanding.dkim import engines, fleet, rotation, served
+from ..module_utils.goodstanding.dkim.rotation import Key, Policy, RotationError, Slot
+from ..module_utils.goodstanding.dns import inventory, policy, wire
+from ..module_utils.goodstanding.dns.ask import DnsError
+from ..module_utils.goodstanding.dns.options import LIST, PROOF_ZONE, ZONE
+from ..module_utils.goodstanding.dns.records import RecordError
+from ..module_utils.goodstanding.dnsbl.ask import ResolverError, system_resolver
+from ..module_utils.goodstanding.host.files import HostError
+from ..module_utils.goodstanding.store import rotations
+from ..module_utils.goodstanding.store.database import StoreError, open_existing, open_store
+
+Row = dict[str, t.Any]
+
+
+def fleet_of(p: Row) -> dict[str, fleet.Host]:
+    return {
+        name: fleet.Host(
+            name, str(row.get("label") or name), tuple(sorted({str(domain).lower() for domain in row.get("domains") or []})),
+            bool(row.get("ed25519")), int(row.get("size") or 2048),
+            tuple(sorted((str(tag), str(value)) for tag, value in (row.get("tags") or {}).items())),
+            tuple(row.get("signing") or ()), row.get("seen") or {},
+        )
+        for name, row in sorted(p["hosts"].items())
+    }  # fmt: skip
+
+
+def begun(
+    p: Row, slots: list[Slot], wanted: list[rotation.Wish], rules: Policy, now: float
+) -> tuple[list[Slot], list[rotation.Act], list[str]]:
+    """Take back what is asked for, or plan the keys that are due. Return the slots, acts, and what was done, a sentence each."""
+    if p["undo"]:
+        if p["round"] > 1:  # two steps back are two runs
+            return slots, [], []
+        slots, told = fleet.taken_back(slots, p["undo"])
+        return slots, [], told
+    day = datetime.datetime.fromtimestamp(now, datetime.timezone.utc).strftime("%Y%m%d")
+    named = p["rotation"] or (f"emergency-{day}" if p["emergency"] else "")
+    due = fleet.due(slots, wanted, named, p["rotate_days"] * rotation.DAY, now)
+    step = rotation.begin(slots, due, rules, now, named or day, p["emergency"])
+    return step.slots, step.acts, []
+
+
+def proven(slots: list[Slot], hosts: dict[str, fleet.Host], zones: dict[bytes, served.Zone]) -> dict[Key, tuple[int, str]]:
+    """Let two engines verify the messages of keys that sign and are not verified yet."""
+    readers = served.reader(zones, 0), served.reader(zones, -1)
+    found: dict[Key, tuple[int, str]] = {}
+    messages: dict[tuple[str, str], dict[str, engines.Verdict]] = {}
+    for slot in slots:
+        host = hosts.get(slot.host)
+        if slot.verified or slot.state in rotation.GONE or host is None or not host.looked_at or not fleet.signs(host, slot):
+            continue
+        place = slot.host, slot.domain
+        if place not in messages:
+            messages[place] = engines.verdicts(host.seen["probes"][slot.domain]["message"], slot.domain, readers)
+        verdict = messages[place].get(slot.selector)
+        if verdict is not None:
+            found[slot.key] = verdict.engines, verdict.broken
+    return found
+
+
+def policies(p: Row, domains: t.Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return per zone with a TSIG key the lines that limit the key to the DKIM records."""
+    names = sorted({f"_domainkey.{domain}" for domain in (*domains, *p["customers"].values())})
+    found = {}
+    for row in p["zones"]:
+        zone = inventory.zone_name(str(row["name"]))
+        grants = [policy.Grant(wire.pack(name), True, (wire.TXT,)) for name in names if wire.is_below(wire.pack(name), zone)]
+        if row.get("key_name") and grants and row.get("backend", "rfc2136") == "rfc2136":
+            found[wire.show(zone)] = {"bind": policy.bind(row["key_name"], grants), "knot": policy.knot(row["key_name"], grants)}
+    return found
+
+
+def run(p: Row, now: float, check_mode: bool) -> Row:
+    """Return the module's result. The slots are saved before anybody learns what is due."""
+    rules = Policy(
+        p["retire_days"] * rotation.DAY, p["keep_days"] * rotation.DAY, p["canary"], gravestone=p["gravestone"], lab_only=p["lab_only"]
+    )
+    rules.checked()
+    customers = {str(domain).lower(): str(zone).lower().rstrip(".") for domain, zone in p["customers"].items()}
+    reading = check_mode or p["state"] == "read"
+    engine = open_existing(p["state_url"]) if reading else open_store(p["state_url"])
+    known = rotations.load(engine) if engine is not None else rotations.Known([], 0)
+    hosts = fleet_of(p)
+    wanted = fleet.wishes(hosts.values(), customers, p["slots"])
+    slots, acts, told, faults = known.slots, [], [], []
+    waits: dict[Key, float] = {}
+    if p["state"] == "moved":
+        slots = fleet.adopted(slots, hosts.values(), customers, now)
+        slots, acts, told = begun(p, slots, wanted, rules, now)
+        resolver = inventory.server_of({}, p["resolver"] or system_resolver(), p["resolver_port"])
+        zones = served.zones(p["zones"], p["proof_zones"], resolver)
+        looked, faults = served.look(slots, customers, zones, p["ttl"])
+        seen = fleet.seen(slots, hosts, looked, proven(slots, hosts, zones))
+        step = rotation.step(slots, seen, rules, now)
+        slots, acts = step.slots, [*acts, *step.acts]
+        waits = {key: saw.wait for key, saw in seen.items()}
+        faults += [f"{name}: {host.seen.get('msg') or 'it could not be looked at'}" for name, host in hosts.items() if not host.looked_at]
+        faults += [
+            f"{name}, {domain}: {probe['fault']}"
+            for name, host in hosts.items()
+            for domain, probe in (host.seen.get("probes") or {}).items()
+            if probe.get("fault")
+        ]
+        faults += fleet.unsigned(slots, wanted)
+        if engine is not None and not check_mode:
+            rotations.save(engine, known, slots)
+    orders = fleet.orders(slots, acts, hosts, customers, p["ttl"])
+    before = {(row["verb"], row["host"], row["domain"], row["selector"]) for row in p["before"]}
+    return {
+        "slots": [fleet.row(slot, acts) for slot in sorted(slots)],
+        "acts": [act._asdict() for act in acts],
+        **orders._asdict(),
+        "dkim": fleet.public(slots, customers),
+        "cnames": fleet.cnames(wanted, customers),
+        "policies": policies(p, {wish.domain for wish in wanted}),
+        "told": told,
+        "faults": list(dict.fromkeys(faults)),
+        "pause": None if reading else fleet.pause(slots, acts, before, waits, rules, now, p["every"], p["patience"]),
+    }
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["moved", "read"], "default": "moved"},
+            "state_url": {"type": "str", "required": True},
+            "hosts": {"type": "dict", "default": {}},
+            "customers": {"type": "dict", "default": {}},
+            "slots": {"type": "int", "default": fleet.SLOTS},
+            "zones": {**LIST, "default": [], "options": ZONE},
+            "proof_zones": {**LIST, "default": [], "options": PROOF_ZONE},
+            "resolver": {"type": "str"},
+            "resolver_port": {"type": "int", "default": 53},
+            "ttl": {"type": "int", "default": 3600},
+            "rotation": {"type": "str", "default": ""},
+            "rotate_days": {"type": "float", "default": 0},
+            "emergency": {"type": "bool", "default": False},
+            "undo": {"type": "str", "default": ""},
+            "retire_days": {"type": "float", "default": 14},
+            "keep_days": {"type": "float", "default": 30},
+            "canary": {"type": "str", "default": ""},
+            "gravestone": {"type": "bool", "default": True},
+            "lab_only": {"type": "bool", "default": False},
+            "round": {"type": "int", "default": 1},
+            "before": {**LIST, "default": []},
+            "patience": {"type": "float", "default": 0},
+            "every": {"type": "float", "default": 5},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        result = run(module.params, time.time(), module.check_mode)
+    except (StoreError, RotationError, HostError, RecordError, DnsError, ResolverError) as exc:
+        module.fail_json(msg=str(exc))
+    except (AttributeError, KeyError, TypeError, ValueError) as exc:
+        module.fail_json(msg=f"a host, zone or customer has a wrong shape ({type(exc).__name__}: {exc}): see this module's documentation")
+    module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()

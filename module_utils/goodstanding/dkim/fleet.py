@@ -1,0 +1,319 @@
+# Copyright: (c) 2026, the Good Standing developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A fleet's DKIM keys between the hosts, the DNS and the states of rotation.py: what is wanted, was seen, and is to be done. Pure.
+
+A record stands where receivers ask for it, or, for a customer's domain, in a zone of ours: the customer makes a few CNAMEs once, each of
+which leads to one key of one host (s1.mx1._domainkey.customer.example to s1.mx1.customer.example._domainkey.keys.example.com).
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from . import record, selectors
+from .rotation import COMING, GONE, Act, Key, Policy, RotationError, Seen, Slot, Wish, undo
+
+#: What a run carries out; the others wait for time, for servers or for a person.
+DOING = ("make", "publish", "switch", "stop", "revoke", "restore", "unpublish", "destroy")
+#: Names of a customer's fixed selectors, of which one signs, one retires and one rests.
+SLOTS = 3
+
+
+class Host(t.NamedTuple):
+    """A host as the inventory has it, and what was seen of it. signing: rows of domain, selectors and subdomains, of which those of other
+    domains go on; seen: the result of M(dkim_key_info), or what came in its place."""
+
+    name: str
+    label: str
+    domains: tuple[str, ...]
+    ed25519: bool = False
+    size: int = 2048
+    tags: tuple[tuple[str, str], ...] = ()
+    signing: tuple[dict[str, t.Any], ...] = ()
+    seen: t.Mapping[str, t.Any] = {}
+
+    @property
+    def looked_at(self) -> bool:
+        return "keys" in self.seen
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        # OpenDKIM up to 2.11 signs with RSA alone.
+        return ("rsa", "ed25519") if self.ed25519 and self.seen.get("signer") == "rspamd" else ("rsa",)
+
+
+class Where(t.NamedTuple):
+    """name: under which receivers ask; target: where the TXT record stands."""
+
+    name: str
+    target: str
+
+
+def where(slot: Slot, customers: t.Mapping[str, str]) -> Where:
+    """Return where a key's record is. customers: per domain the zone of ours that its CNAMEs lead to."""
+    name = record.name(slot.domain, slot.selector)
+    if not slot.fixed:
+        return Where(name, name)
+    if slot.domain not in customers:
+        raise RotationError(f"{slot.domain} was a customer's domain with fixed selectors and is none in dkim_customers: name it there")
+    return Where(name, record.name(customers[slot.domain], f"{slot.selector}.{slot.domain}"))
+
+
+def wishes(hosts: t.Iterable[Host], customers: t.Mapping[str, str], number: int = SLOTS) -> list[Wish]:
+    """Return the lines of keys that are wanted. RotationError where two hosts would have one customer's selectors."""
+    found, taken = [], {}
+    for host in hosts:
+        label = re.sub(r"[^a-z0-9-]", "-", host.label.lower().partition(".")[0]).strip("-")[:40].strip("-")
+        for domain in sorted({domain.lower() for domain in host.domains}):
+            selectors.check(domain, "x")
+            if domain in customers and taken.setdefault((domain, label), host.name) != host.name:
+                raise RotationError(
+                    f"{host.name} and {taken[domain, label]} have one label, {label}: set dkim_label, since {domain} needs two"
+                )
+            for kind in host.kinds:
+                names = tuple(f"s{at}{'-ed' if kind == 'ed25519' else ''}.{label}" for at in range(1, number + 1))
+                found.append(Wish(host.name, domain, kind, label, names if domain in customers else ()))
+    return found
+
+
+def due(slots: list[Slot], wanted: list[Wish], rotation: str, every: float, now: float) -> list[Wish]:
+    """Return the lines that are to have a new key: those that never had one, those that this rotation, named by a person, has not reached,
+    and those whose newest key is older than every seconds (0: never)."""
+    lines: dict[Key, list[Slot]] = {}
+    for slot in slots:
+        lines.setdefault(slot.line, []).append(slot)
+    found = []
+    for wish in wanted:
+        mine = lines.get((wish.host, wish.domain, wish.kind), [])
+        named = rotation and all(slot.rotation != rotation for slot in mine)
+        # A key that was taken back at once is no reason for the next one: then a person says when.
+        old = every and mine and all(now - slot.begun >= every for slot in mine)
+        if not mine or named or old:
+            found.append(wish)
+    return found
+
+
+def unsigned(slots: list[Slot], wanted: list[Wish]) -> list[str]:
+    """Return the lines in which no key signs and none is on its way, a sentence each."""
+    coming = {slot.line for slot in slots if slot.state in COMING and slot.goal != "withdraw" and not slot.fault}
+    living = coming | {slot.line for slot in slots if slot.state == "active" or slot.goal == "activate"}
+    return [
+        f"no {wish.kind} key signs mail of {wish.domain} on {wish.host}, and none is on its way: begin a rotation by name"
+        for wish in wanted
+        if (wish.host, wish.domain, wish.kind) not in living
+    ]
+
+
+def adopted(slots: list[Slot], hosts: t.Iterable[Host], customers: t.Mapping[str, str], now: float) -> list[Slot]:
+    """Take in the keys that dkim_key made and that sign already, where nothing is known of the line: they are the way back."""
+    lines = {slot.line for slot in slots}
+    found = list(slots)
+    for host in hosts:
+        for row in host.seen.get("keys", ()):
+            signs = (host.seen["probes"].get(row["domain"]) or {}).get("signs") or ()
+            line = (host.name, row["domain"], row["kind"])
+            if line in lines or row["domain"] not in host.domains or row["domain"] in customers or row["selector"].lower() not in signs:
+                continue
+            begun = min(float(row["since"]), now)
+            found.append(Slot(host.name, row["domain"], row["selector"].lower(), row["kind"], "active", now, "taken in", row["fingerprint"],
+                              row["record"], True, begun=begun))  # fmt: skip
+    return found
+
+
+def seen(
+    slots: list[Slot], hosts: t.Mapping[str, Host], served: t.Mapping[Key, Seen], proofs: t.Mapping[Key, tuple[int, str]]
+) -> dict[Key, Seen]:
+    """Return what was seen of each slot. served: of its record, in the DNS; proofs: how many engines verify it, and why one does not."""
+    found: dict[Key, Seen] = {}
+    for slot in slots:
+        saw = served.get(slot.key, Seen())
+        host = hosts.get(slot.host)
+        if host is not None and host.looked_at:
+            row = _row(host, slot)
+            saw = saw._replace(held=row["held"] if row else False, fingerprint=row["fingerprint"] if row else "",
+                               record=row["record"] if row else "", signing=signs(host, slot))  # fmt: skip
+            probe = host.seen["probes"].get(slot.domain) or {}
+            broken = (probe.get("broken") or {}).get(slot.selector, "")
+            engines, why = proofs.get(slot.key, (0, ""))
+            saw = saw._replace(engines=0 if broken else engines, broken=broken or why)
+        found[slot.key] = saw
+    return found
+
+
+def _row(host: Host, slot: Slot) -> dict[str, t.Any] | None:
+    """Return the host's key of a slot; another key under a fixed selector is none."""
+    for row in host.seen["keys"]:
+        if (row["domain"], row["selector"].lower()) == (slot.domain, slot.selector) and slot.fingerprint in ("", row["fingerprint"]):
+            found: dict[str, t.Any] = row
+            return found
+    return None
+
+
+def signs(host: Host, slot: Slot) -> bool | None:
+    """Return whether the running signer signs with a key; None where that is not known."""
+    told = (host.seen["probes"].get(slot.domain) or {}).get("signs")
+    return None if told is None else slot.selector in told
+
+
+def taken_back(slots: list[Slot], what: str) -> tuple[list[Slot], list[str]]:
+    """Take keys back by their selector, or the newest of each line where what is all; return a sentence for each. Asked for twice, it is
+    done once: never from an older key to a newer one. RotationError where no key has this selector, or there is no way back."""
+    if what == "all":
+        newest: dict[Key, Slot] = {}
+        for slot in sorted(slots, key=lambda one: one.begun):
+            if slot.state not in GONE:
+                newest[slot.line] = slot
+        chosen = [slot for slot in newest.values() if slot.state in COMING or _older(slots, slot)]
+    else:
+        chosen = [slot for slot in slots if slot.selector == what.lower()]
+        if not chosen:
+            known = ", ".join(sorted({slot.selector for slot in slots if slot.state not in GONE})[:20]) or "none"
+            raise RotationError(f"no key has the selector {what[:80]}: give one of {known}, or all")
+    told = []
+    for slot in chosen:
+        now = next((one for one in slots if one.key == slot.key), slot)
+        on = next((one for one in slots if one.line == slot.line and one.state == "active"), None)
+        if now.goal or (on is not None and now.state in ("active", "retiring") and _undone(slots, now, on)):
+            told.append(f"{now.selector} of {now.domain} on {now.host} is being taken back, or was already")
+            continue
+        slots, sentence = undo(slots, now.key)
+        told.append(sentence)
+    return slots, list(dict.fromkeys(told))
+
+
+def _older(slots: list[Slot], slot: Slot) -> bool:
+    return any(one.line == slot.line and one.begun < slot.begun and one.state in ("active", "retiring") for one in slots)
+
+
+def _undone(slots: list[Slot], slot: Slot, on: Slot) -> bool:
+    """Return whether the only way from the key that signs is to a newer one."""
+    if slot.state == "retiring":
+        return slot.begun > on.begun
+    return not _older(slots, slot) and any(one.line == slot.line and one.begun > slot.begun and one.state == "retiring" for one in slots)
+
+
+class Orders(t.NamedTuple):
+    """What is to be carried out. make, destroy: per host the option keys of dkim_key; sign: per host the option signing of dkim_signing;
+    records: as dns_records takes them."""
+
+    make: dict[str, list[dict[str, t.Any]]]
+    destroy: dict[str, list[dict[str, t.Any]]]
+    sign: dict[str, list[dict[str, t.Any]]]
+    records: list[dict[str, t.Any]]
+
+
+def orders(slots: list[Slot], acts: list[Act], hosts: t.Mapping[str, Host], customers: t.Mapping[str, str], ttl: int) -> Orders:
+    """Group the acts by who carries them out."""
+    found = Orders({}, {}, {}, [])
+    known = {slot.key: slot for slot in slots}
+    for act in acts:
+        slot = known.get((act.host, act.domain, act.selector))
+        if slot is None:
+            continue
+        host = hosts.get(act.host)
+        if act.verb in ("publish", "restore", "revoke", "unpublish"):
+            found.records.append(_record(act.verb, slot, where(slot, customers).target, ttl))
+        elif host is None or not host.looked_at:
+            continue
+        elif act.verb == "make":
+            size = {"size": host.size} if slot.kind == "rsa" else {}
+            found.make.setdefault(act.host, []).append(
+                {"domain": slot.domain, "selector": slot.selector, "type": slot.kind, "slot": slot.fixed, "tags": dict(host.tags), **size}
+            )
+        elif act.verb == "destroy":
+            found.destroy.setdefault(act.host, []).append(
+                {"domain": slot.domain, "selector": slot.selector, "type": slot.kind, "state": "absent"}
+            )
+        elif act.verb in ("switch", "stop") and act.host not in found.sign:
+            found.sign[act.host] = signing(slots, acts, host)
+    return found
+
+
+def _record(verb: str, slot: Slot, name: str, ttl: int) -> dict[str, t.Any]:
+    row: dict[str, t.Any] = {"name": name, "type": "TXT", "mode": "exclusive", "ttl": ttl}
+    if verb == "unpublish":
+        # Either value may stand there; what somebody else wrote does not go.
+        return {"name": name, "type": "TXT", "state": "absent", "values": [slot.record, record.GRAVESTONE]}
+    return {**row, "values": [record.GRAVESTONE if verb == "revoke" else slot.record]}
+
+
+def signing(slots: list[Slot], acts: list[Act], host: Host) -> list[dict[str, t.Any]]:
+    """Return all that a host is to sign with: what it signs with now, but for the lines that switch or stop, and what the inventory names
+    for domains that have no keys here."""
+    chosen: dict[Key, str] = {}
+    for slot in slots:
+        told = slot.host == host.name and signs(host, slot)
+        # Where it is not known what signs, the key in use does.
+        if told or (slot.host == host.name and slot.state == "active" and not slot.fault and slot.line not in chosen):
+            chosen[slot.line] = slot.selector
+    lines = {slot.key: slot.line for slot in slots}
+    for act in acts:
+        line = lines.get((act.host, act.domain, act.selector))
+        if act.host == host.name and line is not None and act.verb in ("switch", "stop"):
+            chosen[line] = act.selector if act.verb == "switch" else ""
+    found = []
+    subdomains = {str(row["domain"]).lower() for row in host.signing if row.get("subdomains")}
+    managed = {line[1] for line in chosen}
+    for domain in sorted(managed):
+        kinds = {line[2]: selector for line, selector in chosen.items() if line[1] == domain and selector}
+        if "rsa" in kinds:  # an Ed25519 key never signs alone
+            found.append({"domain": domain, "selectors": [kinds[kind] for kind in ("rsa", "ed25519") if kind in kinds],
+                          "subdomains": domain in subdomains})  # fmt: skip
+    return found + [dict(row) for row in host.signing if str(row["domain"]).lower() not in managed]
+
+
+def pause(slots: list[Slot], acts: list[Act], before: t.Container[tuple[str, str, str, str]], waits: t.Mapping[Key, float], policy: Policy,
+          now: float, every: float, patience: float) -> float | None:  # fmt: skip
+    """Return after how many seconds another look is worth it; None where it is not. before: the acts of the round before, whose repetition
+    moves nothing; waits: Seen.wait of each; patience: seconds that this run may still wait."""
+    if any(act.verb in DOING and tuple(act[:4]) not in before for act in acts):
+        return 0.0
+    left: list[float] = []
+    for slot in slots:
+        if slot.state in ("generated", "published", "ready") or (slot.state == "active" and not slot.verified) or slot.goal:
+            left.append(every)
+        elif slot.state == "propagated":
+            left.append(max(every / 5, slot.since + waits.get(slot.key, 0.0) - now))
+        elif slot.state in ("retiring", "revoked"):
+            rest = slot.since + (policy.retire if slot.state == "retiring" else policy.keep) - now
+            left += [rest] if rest > 0 else [every]
+    soonest = min(left, default=None)
+    return soonest if soonest is not None and soonest <= patience else None
+
+
+def public(slots: list[Slot], customers: t.Mapping[str, str]) -> list[dict[str, t.Any]]:
+    """Return the records as the role mail_dns takes them (mail_dns_dkim)."""
+    found: dict[str, dict[str, t.Any]] = {}
+    for slot in sorted(slots):
+        if not slot.record or slot.state == "removed" or (slot.goal == "withdraw" and not slot.asked):
+            continue
+        name, target = where(slot, customers)
+        value: dict[str, t.Any] = {"revoked": True} if slot.state in ("revoked", "gravestone") else {"record": slot.record}
+        if slot.fixed:
+            found[name] = {"domain": slot.domain, "selector": slot.selector, "cname": target}
+            found[target] = {"domain": customers[slot.domain], "selector": f"{slot.selector}.{slot.domain}", **value}
+        else:
+            found[name] = {"domain": slot.domain, "selector": slot.selector, **value}
+    return list(found.values())
+
+
+def cnames(wanted: list[Wish], customers: t.Mapping[str, str]) -> list[dict[str, str]]:
+    """Return the CNAMEs that each customer makes, once for all."""
+    return [
+        {
+            "domain": wish.domain,
+            "name": record.name(wish.domain, selector),
+            "target": record.name(customers[wish.domain], f"{selector}.{wish.domain}"),
+        }
+        for wish in wanted
+        for selector in wish.fixed
+    ]
+
+
+def row(slot: Slot, acts: list[Act]) -> dict[str, t.Any]:
+    """Return a slot as results have it. why: of what is due."""
+    why = next((act.why for act in acts if (act.host, act.domain, act.selector) == slot.key), "")
+    facts = {name: value for name, value in slot._asdict().items() if name not in ("record", "asked", "begun", "first")}
+    return {**facts, "why": why}
