@@ -183,7 +183,9 @@ dkim:
   elements: dict
   returned: success
 cnames:
-  description: The CNAMEs that customers make, each with C(domain), C(name), C(target).
+  description: >-
+    The CNAMEs that customers make, each with C(domain), C(name), C(target), and C(state) (proven, not_yet, unknown, or empty where nobody
+    was asked).
   type: list
   elements: dict
   returned: success
@@ -297,6 +299,7 @@ def run(p: Row, now: float, check_mode: bool) -> Row:
     known = rotations.load(engine) if engine is not None else rotations.Known([], 0)
     hosts = fleet_of(p)
     wanted = fleet.wishes(hosts.values(), customers, p["slots"])
+    cnames = [{**row, "state": ""} for row in fleet.cnames(wanted, customers)]
     slots, acts, told, faults = known.slots, [], [], []
     waits: dict[Key, float] = {}
     if p["state"] == "moved":
@@ -304,8 +307,9 @@ def run(p: Row, now: float, check_mode: bool) -> Row:
         slots, acts, told = begun(p, slots, wanted, rules, now)
         resolver = inventory.server_of({}, p["resolver"] or system_resolver(), p["resolver_port"])
         zones = served.zones(p["zones"], p["proof_zones"], resolver)
-        looked, faults = served.look(slots, customers, zones, p["ttl"])
-        seen = fleet.seen(slots, hosts, looked, proven(slots, hosts, zones))
+        looked = served.look(slots, cnames, customers, zones, p["ttl"])
+        cnames, faults = [{**row, "state": looked.cnames[row["name"]]} for row in cnames], looked.faults
+        seen = fleet.seen(slots, hosts, looked.seen, proven(slots, hosts, zones))
         step = rotation.step(slots, seen, rules, now)
         slots, acts = step.slots, [*acts, *step.acts]
         waits = {key: saw.wait for key, saw in seen.items()}
@@ -326,7 +330,7 @@ def run(p: Row, now: float, check_mode: bool) -> Row:
         "acts": [act._asdict() for act in acts],
         **orders._asdict(),
         "dkim": fleet.public(slots, customers),
-        "cnames": fleet.cnames(wanted, customers),
+        "cnames": cnames,
         "policies": policies(p, {wish.domain for wish in wanted}),
         "told": told,
         "faults": list(dict.fromkeys(faults)),

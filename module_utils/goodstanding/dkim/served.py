@@ -53,17 +53,27 @@ def zones(ours: list[Row], proof: list[Row], resolver: Server | None) -> dict[by
     return found
 
 
-def look(slots: list[Slot], customers: t.Mapping[str, str], known: t.Mapping[bytes, Zone], ttl: int) -> tuple[dict[Key, Seen], list[str]]:
-    """Return of each key what was seen of its record, and faults, a sentence each."""
+class Looked(t.NamedTuple):
+    """seen: of each key what was seen of its record; cnames: of each name of a CNAME whether all serve it (proven, not_yet, unknown);
+    faults: a sentence each."""
+
+    seen: dict[Key, Seen]
+    cnames: dict[str, str]
+    faults: list[str]
+
+
+def look(
+    slots: list[Slot], cnames: list[dict[str, str]], customers: t.Mapping[str, str], known: t.Mapping[bytes, Zone], ttl: int
+) -> Looked:
+    """Look at the records of all keys, and at the CNAMEs of customers. cnames: as fleet.cnames returns them."""
     asked = [slot for slot in slots if slot.record and slot.state not in GONE]
     places = {slot.key: fleet.where(slot, customers) for slot in asked}
-    rows: dict[str, dict[str, t.Any]] = {}
+    aliases = {row["name"]: row["target"] for row in cnames}
+    aliases.update({place.name: place.target for place in places.values() if place.name != place.target})
+    rows = {name: {"name": name, "type": "CNAME", "values": [target], "mode": "exclusive"} for name, target in aliases.items()}
     for slot in asked:
-        name, target = places[slot.key]
-        # Of two keys at one name, as of a fixed selector, the one that is not over is looked for.
+        target = places[slot.key].target
         rows[target] = {"name": target, "type": "TXT", "values": [slot.record], "mode": "exclusive"}
-        if name != target:
-            rows[name] = {"name": name, "type": "CNAME", "values": [target], "mode": "exclusive"}
     wanted, faults = inventory.wanted_by_zone(rows.values(), dict.fromkeys(known))
     faults += [f"{wire.show(zone.name)}: {fault}" for zone in known.values() if wanted[zone.name] for fault in zone.faults]
     proofs: dict[str, tuple[propagation.Proof, propagation.Report]] = {}
@@ -75,7 +85,8 @@ def look(slots: list[Slot], customers: t.Mapping[str, str], known: t.Mapping[byt
         report = propagation.check(zone.name, entries, zone.authorities, not zone.faults)
         proofs.update({wire.show(proof.wanted.name): (proof, report) for proof in report.proofs})
         primary.update(_primary(zone, [entry for entry in entries if entry.kind == wire.TXT]))
-    return {slot.key: _seen(slot, places[slot.key], proofs, primary, ttl) for slot in asked}, faults
+    states = {name: proofs[name.lower()][0].state if name.lower() in proofs else propagation.UNKNOWN for name in aliases}
+    return Looked({slot.key: _seen(slot, places[slot.key], proofs, primary, ttl) for slot in asked}, states, faults)
 
 
 def _primary(zone: Zone, entries: list[Wanted]) -> dict[str, list[str] | None]:
