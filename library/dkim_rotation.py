@@ -106,6 +106,11 @@ options:
     description: Let O(retire_days) be fewer than 7, as a lab needs it. Mail in queues may then fail at receivers.
     type: bool
     default: false
+  run:
+    description: >-
+      A name of this run alone. Where another run is just taking records away, this one waits for up to a minute.
+    type: str
+    default: ""
   round:
     description: Which round of this run it is. Keys are taken back in the first.
     type: int
@@ -296,6 +301,9 @@ def run(p: Row, now: float, check_mode: bool) -> Row:
     customers = {str(domain).lower(): str(zone).lower().rstrip(".") for domain, zone in p["customers"].items()}
     reading = check_mode or p["state"] == "read"
     engine = open_existing(p["state_url"]) if reading else open_store(p["state_url"])
+    if engine is not None and not reading:
+        time.sleep(rotations.held(engine, p["run"], now))
+        now = time.time()
     known = rotations.load(engine) if engine is not None else rotations.Known([], 0)
     hosts = fleet_of(p)
     wanted = fleet.wishes(hosts.values(), customers, p["slots"])
@@ -322,7 +330,8 @@ def run(p: Row, now: float, check_mode: bool) -> Row:
         ]
         faults += fleet.unsigned(slots, wanted)
         if engine is not None and not check_mode:
-            rotations.save(engine, known, slots)
+            taking = any(act.verb in fleet.TAKING for act in acts)
+            rotations.save(engine, known, slots, rotations.Hold(p["run"], rotations.HOLD if taking else 0.0), time.time())
     orders = fleet.orders(slots, acts, hosts, customers, p["ttl"])
     before = {(row["verb"], row["host"], row["domain"], row["selector"]) for row in p["before"]}
     return {
@@ -360,6 +369,7 @@ def main() -> None:
             "canary": {"type": "str", "default": ""},
             "gravestone": {"type": "bool", "default": True},
             "lab_only": {"type": "bool", "default": False},
+            "run": {"type": "str", "default": ""},
             "round": {"type": "int", "default": 1},
             "before": {**LIST, "default": []},
             "patience": {"type": "float", "default": 0},

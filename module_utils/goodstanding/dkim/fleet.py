@@ -17,6 +17,8 @@ from .rotation import COMING, GONE, Act, Key, Policy, RotationError, Seen, Slot,
 
 #: What a run carries out; the others wait for time, for servers or for a person.
 DOING = ("make", "publish", "switch", "stop", "revoke", "restore", "unpublish", "destroy")
+#: What takes a record away: done late, upon a decision that was overtaken, it would let mail fail.
+TAKING = ("revoke", "unpublish")
 #: Names of a customer's fixed selectors, of which one signs, one retires and one rests.
 SLOTS = 3
 

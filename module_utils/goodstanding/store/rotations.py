@@ -4,7 +4,8 @@
 """How far each DKIM key is, per host, domain and selector. Public facts only.
 
 A run reads the slots with a number, and may write them only while that number stands: of two runs that read the same, one writes, and the
-other is told so before it does anything. A run that was killed holds nothing.
+other is told so before it does anything. What is late then does no harm but for records that are taken away: a run that does so keeps the
+others out for a minute. One that was killed holds nothing else.
 """
 
 from __future__ import annotations
@@ -30,7 +31,11 @@ VERSION = sa.Table(
     METADATA,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("holder", sa.String(64), nullable=False),
+    sa.Column("held_until", sa.Float, nullable=False),
 )
+#: So many seconds between the decision and the update of a zone are enough.
+HOLD = 60.0
 _NAMES = set(Slot._fields)
 
 
@@ -39,6 +44,16 @@ class Known(t.NamedTuple):
 
     slots: list[Slot]
     version: int
+
+
+class Hold(t.NamedTuple):
+    """Whose run this is, and for how many seconds others are kept out."""
+
+    run: str
+    seconds: float = 0.0
+
+
+NOBODY = Hold("")
 
 
 def load(engine: sa.Engine) -> Known:
@@ -56,17 +71,28 @@ def load(engine: sa.Engine) -> Known:
     return Known(sorted(slots), version)
 
 
-def save(engine: sa.Engine, known: Known, slots: list[Slot]) -> Known:
-    """Write what changed since known, in one transaction, and return what is known now. StoreError where another run was there first."""
+def held(engine: sa.Engine, run: str, now: float) -> float:
+    """Return for how many seconds another run keeps this one out; StoreError where that cannot be read."""
+    try:
+        with engine.connect() as connection:
+            row = connection.execute(sa.select(VERSION)).first()
+    except sa.exc.SQLAlchemyError as exc:
+        raise StoreError(f"the DKIM keys cannot be read from the store ({type(exc).__name__})") from None
+    return 0.0 if row is None or row.holder == run else max(0.0, min(HOLD, row.held_until - now))
+
+
+def save(engine: sa.Engine, known: Known, slots: list[Slot], hold: Hold = NOBODY, now: float = 0.0) -> Known:
+    """Write what changed since known, in one transaction, and return what is known now. StoreError where another run was there first, or
+    keeps this one out."""
     old = {slot.key: slot for slot in known.slots}
     new = {slot.key: slot for slot in slots}
     changed = [slot for key, slot in sorted(new.items()) if old.get(key) != slot]
     gone = [key for key in sorted(old) if key not in new or new[key] != old[key]]
-    if not changed and not gone:
+    if not changed and not gone and not hold.seconds:
         return known
     try:
         with engine.begin() as connection:
-            if not _next(connection, known.version):
+            if not _next(connection, known.version, hold, now):
                 raise StoreError("another run has moved the DKIM keys on meanwhile, and goes on there: run again when it has ended")
             _write(connection, gone, changed)
     except sa.exc.SQLAlchemyError as exc:
@@ -74,18 +100,19 @@ def save(engine: sa.Engine, known: Known, slots: list[Slot]) -> Known:
     return Known(sorted(slots), known.version + 1)
 
 
-def _next(connection: sa.Connection, version: int) -> bool:
-    """Set the number one higher; return whether it still stood."""
+def _next(connection: sa.Connection, version: int, hold: Hold, now: float) -> bool:
+    """Set the number one higher; return whether it still stood and nobody else keeps others out."""
+    row = {"version": version + 1, "holder": hold.run, "held_until": now + hold.seconds}
     if version == 0:
         # Two first runs: the second insert breaks at the key of the row.
         try:
             with connection.begin_nested():
-                connection.execute(sa.insert(VERSION).values(id=1, version=1))
+                connection.execute(sa.insert(VERSION).values(id=1, **row))
         except sa.exc.IntegrityError:
             return False
         return True
-    mine = sa.update(VERSION).where(VERSION.c.id == 1, VERSION.c.version == version)
-    return connection.execute(mine.values(version=version + 1)).rowcount == 1
+    free = sa.or_(VERSION.c.holder == hold.run, VERSION.c.held_until <= now)
+    return connection.execute(sa.update(VERSION).where(VERSION.c.version == version, free).values(row)).rowcount == 1
 
 
 def _write(connection: sa.Connection, gone: list[Key], changed: list[Slot]) -> None:
