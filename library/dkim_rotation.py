@@ -308,7 +308,10 @@ def run(p: Row, now: float, check_mode: bool) -> Row:
     hosts = fleet_of(p)
     wanted = fleet.wishes(hosts.values(), customers, p["slots"])
     cnames = [{**row, "state": ""} for row in fleet.cnames(wanted, customers)]
-    slots, acts, told, faults = known.slots, [], [], []
+    slots = known.slots
+    acts: list[rotation.Act] = []
+    told: list[str] = []
+    faults: list[str] = []
     waits: dict[Key, float] = {}
     if p["state"] == "moved":
         slots = fleet.adopted(slots, hosts.values(), customers, now)

@@ -65,7 +65,8 @@ def where(slot: Slot, customers: t.Mapping[str, str]) -> Where:
 
 def wishes(hosts: t.Iterable[Host], customers: t.Mapping[str, str], number: int = SLOTS) -> list[Wish]:
     """Return the lines of keys that are wanted. RotationError where two hosts would have one customer's selectors."""
-    found, taken = [], {}
+    found: list[Wish] = []
+    taken: dict[tuple[str, str], str] = {}
     for host in hosts:
         label = re.sub(r"[^a-z0-9-]", "-", host.label.lower().partition(".")[0]).strip("-")[:40].strip("-")
         for domain in sorted({domain.lower() for domain in host.domains}):
