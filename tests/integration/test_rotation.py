@@ -38,6 +38,7 @@ OURS, CUSTOMER, KEYS = "alpha.test", "beta.test", "example.test"
 SECRET = yaml.safe_load((ROOT / "tests/lab/vars.yml").read_text(encoding="utf-8"))["lab_tsig_secret"]
 #: The zones remember the selectors of earlier runs, and a store that is new does not: each run of these tests has its own.
 RUN = f"{int(time.time()):x}"
+MAILS = f"{FOLDER}/{RUN}"
 # Sends from this host until the file is gone, and writes down what was accepted; what the signer puts off is tried again.
 MAIL = r"""
 import os, smtplib, sys, time
@@ -181,7 +182,7 @@ def fleet(tmp_path_factory):
         update(zone, delete=_names(found.slots(), zone))
     update(CUSTOMER, delete=[f"s{at}.{host}-{RUN}._domainkey.{CUSTOMER}" for host in HOSTS for at in (1, 2, 3)])
     for host in HOSTS:
-        on(host, "bash", "-c", f"rm -f {FOLDER}/running; rm -f /etc/rspamd/local.d/dkim_signing.conf; {RESTORE}", check=False)
+        on(host, "bash", "-c", f"rm -f {MAILS}/running /etc/rspamd/local.d/dkim_signing.conf; {RESTORE}", check=False)
 
 
 def _names(slots: list[dict[str, t.Any]], zone: str) -> list[str]:
@@ -211,20 +212,10 @@ def test_first_keys_sign_when_all_serve_them_and_a_customers_when_its_cnames_are
 
 def test_a_rotation_under_running_mail_killed_at_each_state_and_with_a_stale_secondary(fleet):
     for host in HOSTS:
-        on(host, "sh", "-c", f"rm -f /var/mail/root; touch {FOLDER}/running")
-        on(host, "tee", f"{FOLDER}/mail.py", data=MAIL)
-        on(
-            host,
-            "systemd-run",
-            "--quiet",
-            "--collect",
-            f"--unit=rotation-mail-{host}-{RUN}",
-            "python3",
-            f"{FOLDER}/mail.py",
-            OURS,
-            FOLDER,
-            host,
-        )
+        on(host, "sh", "-c", f"rm -f /var/mail/root; mkdir {MAILS}; touch {MAILS}/running")
+        on(host, "tee", f"{MAILS}/mail.py", data=MAIL)
+        unit = f"--unit=rotation-mail-{host}-{RUN}"
+        on(host, "systemd-run", "--quiet", "--collect", unit, "python3", f"{MAILS}/mail.py", OURS, MAILS, host)
     primary = address("ns1")
     rotating = {"dkim_rotation": "two"}
     old = {host: row["selector"] for row in fleet.slots() if row["domain"] == OURS for host in HOSTS if row["host"].startswith(host)}
@@ -260,8 +251,8 @@ def test_a_rotation_under_running_mail_killed_at_each_state_and_with_a_stale_sec
 
 def mail_of(host: str) -> tuple[set[int], dict[int, bytes]]:
     """End the mail of a host; return the numbers that were accepted, and each message as it was delivered."""
-    on(host, "sh", "-c", f"rm {FOLDER}/running; for _ in $(seq 60); do mailq | grep -q 'queue is empty' && break; sleep 0.5; done; sleep 1")
-    accepted = {int(number) for number in on(host, "cat", f"{FOLDER}/accepted").split()}
+    on(host, "sh", "-c", f"rm {MAILS}/running; for _ in $(seq 60); do mailq | grep -q 'queue is empty' && break; sleep 0.5; done; sleep 1")
+    accepted = {int(number) for number in on(host, "cat", f"{MAILS}/accepted").split()}
     received = {}
     for part in re.split(r"^From .*\n", on(host, "cat", "/var/mail/root"), flags=re.MULTILINE)[1:]:
         plain = re.sub(r"^(Return-Path|X-Original-To|Delivered-To): .*\n", "", part, flags=re.MULTILINE).rstrip("\n") + "\n"

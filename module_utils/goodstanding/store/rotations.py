@@ -40,10 +40,11 @@ _NAMES = set(Slot._fields)
 
 
 class Known(t.NamedTuple):
-    """The slots as they were read, and the number that stood then."""
+    """The slots as they were read, the number that stood then, and which run kept others out."""
 
     slots: list[Slot]
     version: int
+    holder: str = ""
 
 
 class Hold(t.NamedTuple):
@@ -61,14 +62,14 @@ def load(engine: sa.Engine) -> Known:
     try:
         with engine.connect() as connection:
             # First: where another run writes between the two, what is read is newer than its number, and saving is refused.
-            version = connection.execute(sa.select(VERSION.c.version)).scalar() or 0
+            row = connection.execute(sa.select(VERSION)).first()
             rows = connection.execute(sa.select(SLOTS.c.slot)).scalars().all()
         slots = [Slot(**{name: value for name, value in json.loads(text).items() if name in _NAMES}) for text in rows]
     except sa.exc.SQLAlchemyError as exc:
         raise StoreError(f"the DKIM keys cannot be read from the store ({type(exc).__name__})") from None
     except (TypeError, ValueError):
         raise StoreError("a row of dkim_slots in the store is damaged: give the store back from its backup") from None
-    return Known(sorted(slots), version)
+    return Known(sorted(slots), row.version if row else 0, row.holder if row else "")
 
 
 def held(engine: sa.Engine, run: str, now: float) -> float:
@@ -88,7 +89,8 @@ def save(engine: sa.Engine, known: Known, slots: list[Slot], hold: Hold = NOBODY
     new = {slot.key: slot for slot in slots}
     changed = [slot for key, slot in sorted(new.items()) if old.get(key) != slot]
     gone = [key for key in sorted(old) if key not in new or new[key] != old[key]]
-    if not changed and not gone and not hold.seconds:
+    mine = known.holder != "" and known.holder == hold.run  # what it held out before may come in again
+    if not changed and not gone and not hold.seconds and not mine:
         return known
     try:
         with engine.begin() as connection:
@@ -97,12 +99,12 @@ def save(engine: sa.Engine, known: Known, slots: list[Slot], hold: Hold = NOBODY
             _write(connection, gone, changed)
     except sa.exc.SQLAlchemyError as exc:
         raise StoreError(f"the DKIM keys cannot be stored ({type(exc).__name__}), and nothing was done") from None
-    return Known(sorted(slots), known.version + 1)
+    return Known(sorted(slots), known.version + 1, hold.run if hold.seconds else "")
 
 
 def _next(connection: sa.Connection, version: int, hold: Hold, now: float) -> bool:
     """Set the number one higher; return whether it still stood and nobody else keeps others out."""
-    row = {"version": version + 1, "holder": hold.run, "held_until": now + hold.seconds}
+    row = {"version": version + 1, "holder": hold.run if hold.seconds else "", "held_until": now + hold.seconds}
     if version == 0:
         # Two first runs: the second insert breaks at the key of the row.
         try:

@@ -1,0 +1,112 @@
+# Copyright: (c) 2026, the Good Standing developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the module saves, when, and what it returns; the DNS is played."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from goodstanding_src.library import dkim_rotation
+from goodstanding_src.module_utils.goodstanding.dkim import served
+from goodstanding_src.module_utils.goodstanding.dkim.rotation import DAY, RotationError, Seen, Slot
+from goodstanding_src.module_utils.goodstanding.store import rotations
+from goodstanding_src.module_utils.goodstanding.store.database import StoreError, open_store
+
+RECORD = "v=DKIM1; k=rsa; p=eA=="
+
+
+@pytest.fixture
+def play(tmp_path, monkeypatch):
+    """Return what runs the module; look: per selector what is seen in the DNS; what it would still have to wait it says instead."""
+
+    def run(look=None, check=False, **more):
+        monkeypatch.setattr(served, "zones", lambda *_: {})
+        seen = look or {}
+        monkeypatch.setattr(
+            served, "look", lambda slots, *_: served.Looked({slot.key: seen.get(slot.selector, Seen()) for slot in slots}, {}, [])
+        )
+        p = {
+            "state": "moved", "state_url": f"sqlite:///{tmp_path}/store.db", "hosts": {}, "customers": {}, "slots": 3, "zones": [],
+            "proof_zones": [], "resolver": "127.0.0.1", "resolver_port": 53, "ttl": 60, "rotation": "", "rotate_days": 0,
+            "emergency": False,
+            "undo": "", "retire_days": 14, "keep_days": 30, "canary": "", "gravestone": True, "lab_only": False, "run": "mine", "round": 1,
+            "before": [], "patience": 0, "every": 5,
+        } | more  # fmt: skip
+        return dkim_rotation.run(p, time.time(), check)
+
+    run.store = lambda: open_store(f"sqlite:///{tmp_path}/store.db")
+    return run
+
+
+def host(signs=(), keys=()):
+    rows = [
+        {"domain": "a.test", "selector": selector, "kind": "rsa", "fingerprint": "SHA256:x", "record": RECORD, "held": True, "since": 1.0}
+        for selector in keys
+    ]
+    probe = {"signs": list(signs), "broken": {}, "message": "", "fault": ""}
+    return {"mx1": {"label": "mx1", "domains": ["a.test"], "seen": {"signer": "opendkim", "keys": rows, "probes": {"a.test": probe}}}}
+
+
+def test_what_is_due_is_in_the_store_when_it_is_returned_and_a_killed_run_makes_no_second_key(play):
+    first = play(hosts=host())
+    (slot,) = rotations.load(play.store()).slots
+    assert slot.state == "planned" and first["make"]["mx1"][0]["selector"] == slot.selector
+    again = play(hosts=host())  # nothing of it was done
+    assert again["make"] == first["make"] and len(again["slots"]) == 1
+    made = play(hosts=host(keys=[slot.selector]))  # it was done, and nobody heard of it
+    assert made["make"] == {} and made["records"][0]["values"] == [RECORD]
+    assert rotations.load(play.store()).slots[0].state == "generated"
+
+
+def test_check_mode_and_reading_save_nothing(play, tmp_path):
+    assert play(hosts=host(), check=True)["acts"][0]["verb"] == "make"
+    assert not (tmp_path / "store.db").exists()
+    play(hosts=host())
+    before = rotations.load(play.store())
+    assert play(state="read")["slots"][0]["state"] == "planned"
+    assert play(hosts=host(keys=["x"]), check=True, rotation="two") and rotations.load(play.store()) == before
+
+
+def test_a_key_that_may_have_signed_is_known_before_the_switch(play):
+    slot = Slot("mx1", "a.test", "x", "rsa", "ready", 1.0, "one", "SHA256:x", RECORD)
+    rotations.save(play.store(), rotations.load(play.store()), [slot])
+    result = play({"x": Seen(primary="equal", served=True)}, hosts=host(keys=["x"]))
+    assert result["sign"] == {"mx1": [{"domain": "a.test", "selectors": ["x"], "subdomains": False}]}
+    assert rotations.load(play.store()).slots[0].asked
+
+
+def test_a_run_that_takes_a_record_away_keeps_the_others_out_and_one_that_does_not_keeps_nobody(play):
+    old = Slot("mx1", "a.test", "old", "rsa", "retiring", time.time() - 15 * DAY, "one", "SHA256:o", RECORD, True)
+    new = Slot("mx1", "a.test", "new", "rsa", "active", time.time() - 15 * DAY, "two", "SHA256:x", RECORD, True, 1.0, begun=2.0)
+    rotations.save(play.store(), rotations.load(play.store()), [old, new])
+    dns = {"old": Seen(primary="equal", served=True), "new": Seen(primary="equal", served=True)}
+    play(dns, hosts=host(["new"], ["old", "new"]), retire_days=20)
+    assert rotations.held(play.store(), "yours", time.time()) == 0
+    result = play(dns, hosts=host(["new"], ["old", "new"]))
+    assert [act["verb"] for act in result["acts"]] == ["revoke"] and result["records"][0]["values"] == ["v=DKIM1; p="]
+    assert 50 < rotations.held(play.store(), "yours", time.time()) <= 60
+    known = rotations.load(play.store())
+    with pytest.raises(StoreError, match="another run"):
+        rotations.save(play.store(), known, [new], rotations.Hold("yours"), time.time())
+    play(dns, hosts=host(["new"], ["old", "new"]), retire_days=20)  # the same run may go on
+    assert rotations.held(play.store(), "yours", time.time()) == 0
+
+
+def test_fewer_than_seven_days_only_in_a_lab(play):
+    with pytest.raises(RotationError, match="lab_only"):
+        play(hosts=host(), retire_days=3)
+    play(hosts=host(), retire_days=3, lab_only=True)
+
+
+def test_two_steps_back_are_two_runs(play):
+    slot = Slot("mx1", "a.test", "x", "rsa", "generated", 1.0, "one", "SHA256:x", RECORD)
+    rotations.save(play.store(), rotations.load(play.store()), [slot])
+    assert "never signed" in play(hosts=host(keys=["x"]), undo="x")["told"][0]
+    assert play(hosts=host(keys=["x"]), undo="x", round=2)["told"] == []
+
+
+def test_a_host_that_cannot_be_looked_at_is_a_fault_and_moves_nothing(play):
+    result = play(hosts={"mx1": {"label": "mx1", "domains": ["a.test"], "seen": {"msg": "the signer is not installed"}}})
+    assert result["make"] == {} and any("not installed" in fault for fault in result["faults"])
