@@ -132,6 +132,7 @@ class Counter:
             with open(f"{path}.new", "w", encoding="utf-8") as file:
                 file.write(text)
             os.chmod(f"{path}.new", 0o644)  # each user reads it
+            os.utime(f"{path}.new", (1, 1))  # Postfix waits up to two seconds where such a file was changed just now
             os.replace(f"{path}.new", path)
             self._written = text
         except (OSError, ValueError) as exc:
@@ -335,7 +336,13 @@ def serve(path: str) -> int:
     maildrop = Maildrop(document["maildrop"])
     maildrop.look(counter.begin())
     threading.Thread(target=maildrop.watch, daemon=True).start()
-    ready, last, told = "READY=1\n", 0.0, 0.0
+
+    def tell(word: str) -> None:
+        status = {"config": running, "failed": counter.failed, "why": counter.why, "lost": maildrop.lost, "seen": maildrop.seen}
+        _notify(f"{word}\nSTATUS={json.dumps(status)}")
+
+    tell("READY=1")
+    last = told = time.monotonic()
     while True:
         try:
             item = maildrop.found.get(timeout=1)
@@ -349,10 +356,9 @@ def serve(path: str) -> int:
         if time.monotonic() - last >= 1:
             counter.tick()
             last = time.monotonic()
-        if ready or last - told >= _TELL_EVERY:
-            status = {"config": running, "failed": counter.failed, "why": counter.why, "lost": maildrop.lost, "seen": maildrop.seen}
-            _notify(f"{ready}WATCHDOG=1\nSTATUS={json.dumps(status)}")
-            ready, told = "", last
+        if last - told >= _TELL_EVERY:
+            tell("WATCHDOG=1")
+            told = last
 
 
 if __name__ == "__main__":

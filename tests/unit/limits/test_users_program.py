@@ -63,6 +63,7 @@ def test_who_met_a_limit_is_refused_until_the_window_has_room(begin, clock, tmp_
     counter.take(33, 1)
     assert refused(tmp_path) == ["www-data"]
     assert os.stat(tmp_path / "refused").st_mode & 0o777 == 0o644
+    assert os.stat(tmp_path / "refused").st_mtime == 1, "Postfix would wait for it to cool down"
     counter.take(1000, 9)
     clock.now += 59
     counter.tick()
