@@ -115,7 +115,7 @@ def test_a_limiter_that_is_gone_is_a_finding_while_mail_flows_and_a_lock_holds(b
     assert "redis-server@goodstanding" in rows["mx1"]["why"]
     assert "module ratelimit is disabled" in rows["mx2"]["why"]
     assert done.code == 2
-    assert [point for point in done.report["open_points"] if "does not limit what an account sends" in point["what"]]
+    assert [point for point in done.report["open_points"] if "does not limit all that is sent" in point["what"]]
 
 
 def test_absent_leaves_every_file_and_unit_as_it_was(before):

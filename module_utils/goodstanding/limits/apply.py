@@ -262,6 +262,8 @@ def _back(run: Run, plan: Plan, new: State, state: State) -> str:
     else:
         write_file(File(f"{host_files.STATE}/{STATE_FILE}", None))
     run(["systemctl", "daemon-reload"])
+    for unit in plan.stop:
+        run(["systemctl", "enable", unit])
     here = {"enabled": True, "active": True}
     stood = {unit: here if unit in state.get("units", {}) else row for unit, row in new["units"].items()}
     back = {unit: row for unit, row in reversed(list(stood.items())) if unit in plan.restart or unit in plan.wake}

@@ -15,7 +15,7 @@ Where Rspamd was Postfix's milter already, it counts along with its other work. 
 milter, in which nothing runs but the limits: no message is filtered, delayed or given a header that was not before. With the worker
 gone, Postfix goes on without it (default_action=accept); with Redis gone, Rspamd lets every message through: both are faults() here.
 
-Not known to a milter is which local user a message of sendmail(1) is from. Standard library only, Python >= 3.9.
+Not known to a milter is which local user a message of sendmail(1) is from: see users.py. Standard library only, Python >= 3.9.
 """
 
 from __future__ import annotations
