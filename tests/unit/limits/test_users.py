@@ -125,6 +125,7 @@ def test_it_is_beside_the_engine_where_the_policy_limits_local_users(host):
     assert both.plumb(host, "a = b\n", "", 5)[0] == "a = b\nasks = played\n"
     host.submit = ""
     assert both.faults(host, WITHOUT) == []
+    assert "nobody is refused" in both.faults(host, POLICY)[0]
 
 
 def test_a_host_whose_postfix_was_never_started_is_told(host):
