@@ -11,6 +11,8 @@ short_description: Limit how many recipients an account, a domain and a local us
 description:
   - Sets up an engine that counts recipients, and lets every C(smtpd) service of Postfix that knows logins ask it. Recipients beyond a soft
     limit are put off (4xx), beyond a hard one refused (5xx).
+  - Local users send by C(sendmail(1)), of which no engine is told. Where the policy limits them, a service of its own counts their
+    recipients, and who met a limit stands in a map of C(authorized_submit_users) until the window has room.
   - Everything is tried in copies first; where an engine or Postfix does not take it, or answers others differently than before, the old
     files and units return. V(absent) brings every file and unit back as it was, to the byte.
   - With the engine or its store gone, mail flows; RV(faults) says that nothing is limited.

@@ -65,7 +65,8 @@ canary:
 met:
   description: >-
     Who met a limit: C(scope) (account, domain, uid), C(key), C(window), C(kind) (soft, hard, shadow), C(refusals), C(first) and C(last) in
-    seconds since 1970. At most 1000, those refused most often first.
+    seconds since 1970. At most 1000, those refused most often first. Of a local user C(refusals) is how often the limit was met, since
+    nobody sees what sendmail(1) refuses.
   type: list
   elements: dict
   returned: success

@@ -31,7 +31,7 @@ options:
     type: raw
     default: {}
   uid:
-    description: The limit of each local user, such as the web server's.
+    description: The limit of each local user, such as the web server's. Root and the mail system's own users have none but by an override.
     type: raw
     default: {}
   groups:
@@ -41,7 +41,7 @@ options:
   overrides:
     description:
       - Overrides for all hosts, each C({account, domain, uid or group, soft, hard, reason, until}). C(reason) and C(until) (the last day,
-        YYYY-MM-DD) must be there.
+        YYYY-MM-DD) must be there. C(uid) is the number or the name of a local user.
     type: raw
     default: []
   overrides_group:

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import functools
+import inspect
 import json
 import os
 import re
@@ -18,6 +21,7 @@ LAB = os.environ.get("GOODSTANDING_TEST_LAB", str(ROOT / "script/lab"))
 INVENTORY = os.environ.get("GOODSTANDING_TEST_INVENTORY", "inventories/lab")
 HOSTS = ("mx1", "mx2")
 VICTIM = "mallory@alpha.test"
+T = t.TypeVar("T")
 
 # What a run may change on a host, and nothing else may: configuration, state, and which daemons run since when.
 FINGERPRINT = """
@@ -38,6 +42,24 @@ def lab(*words: str, data: str | None = None, check: bool = True) -> str:
 
 def on(host: str, *words: str, data: str | None = None, check: bool = True) -> str:
     return lab("exec", host, "--", *words, data=data, check=check)
+
+
+def both(what: t.Callable[[str], T]) -> dict[str, T]:
+    """Do the same on both hosts at once and return what came of it; the first failure is raised when both have ended."""
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        return dict(zip(HOSTS, pool.map(what, HOSTS), strict=True))
+
+
+def on_both(test: t.Callable[..., None]) -> t.Callable[..., None]:
+    """Let a test of one host run on both at once. Its argument host is given here, the others by pytest."""
+
+    @functools.wraps(test)
+    def run(**given: t.Any) -> None:
+        both(lambda host: test(host=host, **given))
+
+    others = [one for name, one in inspect.signature(test).parameters.items() if name != "host"]
+    run.__signature__ = inspect.Signature(others)  # type: ignore[attr-defined]
+    return run
 
 
 def fingerprint() -> dict[str, str]:

@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from lab import HOSTS, ROOT, lab, on
+from lab import HOSTS, ROOT, both, lab, on, on_both
 
 TREE = "/var/lib/lab/limits"
 #: PostgreSQL of one host, asked by both.
@@ -161,27 +161,25 @@ def tree():
     unpack = f"rm -rf {TREE} && mkdir -p {TREE} && base64 -d | tar -C {TREE} -xzf -"
     xclient = "postconf -P submission/inet/smtpd_authorized_xclient_hosts=127.0.0.0/8"
     ready = f"postconf -e default_transport=discard: && {xclient} && postfix reload"
-    for host in HOSTS:
-        on(host, "sh", "-c", unpack, data=base64.b64encode(packed.getvalue()).decode())
-        on(host, "sh", "-c", ready)
+    data = base64.b64encode(packed.getvalue()).decode()
+    both(lambda host: (on(host, "sh", "-c", unpack, data=data), on(host, "sh", "-c", ready)))
     yield
-    for host in HOSTS:
-        act(host, "remove")
-        on(host, "rm", "-rf", TREE)
+    both(lambda host: (act(host, "remove"), on(host, "rm", "-rf", TREE)))
 
 
-@pytest.fixture(params=HOSTS)
-def host(request) -> str:
-    """A host that has counted nothing yet."""
-    on(request.param, "sh", "-c", "systemctl -q stop goodstanding-limits.service; rm -rf /var/lib/goodstanding-limits", check=False)
-    act(request.param, "install", LIMITS)
-    return request.param
+@pytest.fixture
+def fresh() -> None:
+    """Let the hosts have counted nothing yet."""
+    forget = "systemctl -q stop goodstanding-limits.service; rm -rf /var/lib/goodstanding-limits"
+    both(lambda host: (on(host, "sh", "-c", forget, check=False), act(host, "install", LIMITS)))
 
 
 @pytest.fixture
 def show(capsys) -> t.Callable[..., None]:
+    lock = threading.Lock()
+
     def show(*words: object) -> None:
-        with capsys.disabled():
+        with lock, capsys.disabled():
             print("\n", *words)
 
     return show
@@ -196,7 +194,8 @@ SUMS = "sha256sum /etc/postfix/main.cf /etc/postfix/master.cf"
 LEFT = f"{SUMS}; ls -d /etc/goodstanding-limits* /var/lib/goodstanding-limits 2>/dev/null; true"
 
 
-def test_a_flood_is_cut_at_exactly_the_figure_and_nobody_else_is_touched(host, show):
+@on_both
+def test_a_flood_is_cut_at_exactly_the_figure_and_nobody_else_is_touched(fresh, host, show):
     begun = time.time()
     said = act(host, "flood", "mallory@alpha.test")
     other = act(host, "flood", "bob@alpha.test", 1, SOFT)
@@ -213,45 +212,48 @@ def test_a_flood_is_cut_at_exactly_the_figure_and_nobody_else_is_touched(host, s
     assert act(host, "faults", LIMITS) == []
 
 
-def test_the_limit_is_met_again_when_the_window_has_slid_on(show):
-    for host in HOSTS:
-        act(host, "install", LIMITS)
-        act(host, "flood", "ivan@alpha.test", 1, SOFT)
-        assert act(host, "one", "ivan@alpha.test")[0] == TEN
+@on_both
+def test_the_limit_is_met_again_when_the_window_has_slid_on(fresh, host, show):
+    act(host, "flood", "ivan@alpha.test", 1, SOFT)
+    assert act(host, "one", "ivan@alpha.test")[0] == TEN
     begun = time.time()
     time.sleep(62)
-    for host in HOSTS:
-        said = act(host, "flood", "ivan@alpha.test", 1, SOFT + 1)
-        show(f"{host}: {time.time() - begun:.0f} s later: {said}")
-        assert said == {"250": SOFT, TEN: 1}
+    said = act(host, "flood", "ivan@alpha.test", 1, SOFT + 1)
+    show(f"{host}: {time.time() - begun:.0f} s later: {said}")
+    assert said == {"250": SOFT, TEN: 1}
 
 
-def test_twenty_recipients_in_the_first_message_are_refused_as_a_whole(host, show):
+@on_both
+def test_twenty_recipients_in_the_first_message_are_refused_as_a_whole(fresh, host, show):
     said = [act(host, "one", "carol@alpha.test", count)[0] for count in (2 * SOFT, SOFT, 1)]
     show(f"{host}: {2 * SOFT} recipients, then {SOFT}, then 1: {said}")
     assert said == [TEN, "250", TWENTY], "the hard limit has counted what was put off"
 
 
-def test_recipients_of_a_message_that_is_aborted_are_not_counted(host, show):
+@on_both
+def test_recipients_of_a_message_that_is_aborted_are_not_counted(fresh, host, show):
     codes = act(host, "abort", "dave@alpha.test", 3 * SOFT)
     said = act(host, "one", "dave@alpha.test", SOFT)[0]
     show(f"{host}: {3 * SOFT} recipients and RSET: {codes}; then {SOFT}: {said}")
     assert (codes, said) == ([250], "250")
 
 
-def test_a_login_is_one_account_however_it_is_typed(host, show):
+@on_both
+def test_a_login_is_one_account_however_it_is_typed(fresh, host, show):
     said = [act(host, "one", login, 6, True)[0] for login in ("Erin@Alpha.test", "erin@alpha.test")]
     show(f"{host}: Erin@ and erin@ with 6 recipients each: {said}")
     assert said == ["250", TEN]
 
 
-def test_no_sender_makes_the_daemon_hang_up(host, show):
+@on_both
+def test_no_sender_makes_the_daemon_hang_up(fresh, host, show):
     said = act(host, "straddle", "frank@alpha.test", SOFT + 6)
     show(f"{host}: {SOFT + 6} messages with 900 octets of UTF-8 as sender: {said}")
     assert said == {"250": SOFT, "450": 6}
 
 
-def test_a_restart_and_a_kill_keep_the_counts_whatever_pid_file_is_left(host, show):
+@on_both
+def test_a_restart_and_a_kill_keep_the_counts_whatever_pid_file_is_left(fresh, host, show):
     act(host, "one", "grace@alpha.test", 7)
     on(host, "systemctl", "restart", "goodstanding-limits.service")
     said = [act(host, "one", "grace@alpha.test", 4)[0], act(host, "one", "grace@alpha.test", 3)[0]]
@@ -263,7 +265,8 @@ def test_a_restart_and_a_kill_keep_the_counts_whatever_pid_file_is_left(host, sh
     on(host, "rm", "-rf", "/run/policyd-rate-limit")
 
 
-def test_with_the_daemon_gone_mail_flows_and_it_is_said(host, show):
+@on_both
+def test_with_the_daemon_gone_mail_flows_and_it_is_said(fresh, host, show):
     found = {}
     on(host, "systemctl", "stop", "goodstanding-limits.socket", "goodstanding-limits.service")
     found["stopped"] = act(host, "one", "heidi@alpha.test", 2 * SOFT), act(host, "faults", LIMITS)
@@ -285,7 +288,8 @@ def test_with_the_daemon_gone_mail_flows_and_it_is_said(host, show):
         assert any("mail flows without limits" in fault for fault in faults)
 
 
-def test_a_service_that_does_not_ask_is_named(host):
+@on_both
+def test_a_service_that_does_not_ask_is_named(fresh, host):
     on(host, "postconf", "-P", "submission/inet/smtpd_data_restrictions=reject_unauth_pipelining")
     assert any("submission/inet smtpd_data_restrictions does not ask" in fault for fault in act(host, "faults", LIMITS))
     act(host, "install", LIMITS)
@@ -293,7 +297,8 @@ def test_a_service_that_does_not_ask_is_named(host):
     on(host, "postconf", "-PX", "submission/inet/smtpd_data_restrictions")
 
 
-def test_a_domain_has_a_limit_of_its_own_and_shadow_refuses_nobody(host, show):
+@on_both
+def test_a_domain_has_a_limit_of_its_own_and_shadow_refuses_nobody(fresh, host, show):
     override = {"account niaj@beta.test": {"hard": {"day": 2}}}
     words = {"account": {"soft": {"hour": 50}}, "domain": {"soft": {"hour": 12}}, "overrides": override}
     act(host, "install", words)
@@ -308,7 +313,8 @@ def test_a_domain_has_a_limit_of_its_own_and_shadow_refuses_nobody(host, show):
     assert ["domain", "alpha.test", "hour", "shadow", 5] in [row[:5] for row in act(host, "hits")]
 
 
-def test_a_second_run_changes_nothing_and_removal_leaves_nothing(host):
+@on_both
+def test_a_second_run_changes_nothing_and_removal_leaves_nothing(fresh, host):
     assert act(host, "install", LIMITS) == []
     plumbed = on(host, "sh", "-c", SUMS)
     act(host, "remove")
@@ -333,26 +339,19 @@ def store():
     fresh = f"DROP DATABASE IF EXISTS limits; DROP ROLE IF EXISTS limits; CREATE ROLE limits LOGIN PASSWORD '{SECRET}';"
     on(STORE_HOST, "bash", "-c", script, data=fresh + " CREATE DATABASE limits OWNER limits;")
     yield
-    for host in HOSTS:
-        act(host, "install", LIMITS)
+    both(lambda host: act(host, "install", LIMITS))
     on(STORE_HOST, "sh", "-c", "systemctl stop 'postgresql@*' ; rm -f /etc/postgresql/*/main/conf.d/limits.conf")
 
 
-def both(what: str, *words: t.Any) -> list[t.Any]:
-    """Do the same on both hosts at once."""
-    found: dict[str, t.Any] = {}
-    threads = [threading.Thread(target=lambda host=host: found.update({host: act(host, what, *words)})) for host in HOSTS]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return [found[host] for host in HOSTS]
+def act_both(what: str, *words: t.Any) -> list[t.Any]:
+    """Do the same act on both hosts at once."""
+    return list(both(lambda host: act(host, what, *words)).values())
 
 
 def test_two_hosts_of_two_releases_that_share_a_database_have_one_limit(store, show):
-    both("install", LIMITS, STORE, SECRET)
-    said = both("flood", "mallory@alpha.test")
-    threes = both("flood", "dave@alpha.test", 2, 5, 3)
+    act_both("install", LIMITS, STORE, SECRET)
+    said = act_both("flood", "mallory@alpha.test")
+    threes = act_both("flood", "dave@alpha.test", 2, 5, 3)
     show(f"60 messages on each of {', '.join(HOSTS)}: {said}; 10 of 3 recipients on each: {threes}")
     sums = {answer: sum(one.get(answer, 0) for one in said) for answer in ("250", TEN, TWENTY)}
     assert sums == {"250": SOFT, TEN: HARD - SOFT, TWENTY: 120 - HARD}
@@ -364,7 +363,7 @@ def test_two_hosts_of_two_releases_that_share_a_database_have_one_limit(store, s
     assert [act(host, "one", "dave@alpha.test", SOFT)[0] for host in HOSTS] == [TWENTY, TWENTY]
     on(STORE_HOST, "sh", "-c", "systemctl stop 'postgresql@*'")
     down = [act(host, "one", "erin@alpha.test", 2 * SOFT) for host in HOSTS]
-    faults = both("faults", LIMITS)
+    faults = act_both("faults", LIMITS)
     show(f"with the database stopped: {down}; {faults[0]}")
     assert [row[0] for row in down] == ["250", "250"]
     assert all("The database cannot be written" in one[0] for one in faults)

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from lab import HOSTS, lab, module, on
+from lab import HOSTS, both, lab, module, on, on_both
 
 ADDRESSES = {"mx1": "198.51.100.11", "mx2": "198.51.100.12"}
 CLIENT = (Path(__file__).parent / "limits_client.py").read_text(encoding="utf-8")
@@ -56,36 +56,42 @@ def limit(host: str, **fields: t.Any) -> dict[str, t.Any]:
     return result
 
 
-@pytest.fixture(scope="module", params=HOSTS)
-def host(request):
-    name = request.param
-    before = on(name, "bash", "-c", TREE, check=False)
-    result = limit(name)
-    assert result["changed"]
-    assert result["faults"] == []
-    yield name
-    result = module(name, "rate_limit", state="absent")
-    assert not result["failed"], result
-    assert on(name, "bash", "-c", TREE, check=False) == before
-    assert module(name, "rate_limit", state="absent")["changed"] is False
+@pytest.fixture(scope="module")
+def limited():
+    before = both(lambda host: on(host, "bash", "-c", TREE, check=False))
+    first = both(limit)
+    assert [(result["changed"], result["faults"]) for result in first.values()] == [(True, [])] * len(HOSTS)
+    yield
+    gone = both(lambda host: module(host, "rate_limit", state="absent"))
+    assert not any(result["failed"] for result in gone.values()), gone
+    assert both(lambda host: on(host, "bash", "-c", TREE, check=False)) == before
+    again = both(lambda host: module(host, "rate_limit", state="absent"))
+    assert not any(result["changed"] for result in again.values())
 
 
-@pytest.fixture(autouse=True)
-def empty(request):
-    if "host" in request.fixturenames:
-        on(request.getfixturevalue("host"), "redis-cli", "-s", SOCKET, "flushall")
+@pytest.fixture
+def empty(limited):
+    """Let the hosts have limits, and have counted nothing yet."""
+    both(lambda host: on(host, "redis-cli", "-s", SOCKET, "flushall"))
+
+
+def ready(host: str) -> None:
+    """Wait until Rspamd listens again."""
+    on(host, "timeout", "90", "bash", "-c", "until ss -lnt | grep -q :11342; do sleep 1; done")
 
 
 def look(host: str, canary: bool = False) -> dict[str, t.Any]:
     return module(host, "rate_limit_info", canary=canary)
 
 
-def test_a_second_run_changes_nothing(host):
+@on_both
+def test_a_second_run_changes_nothing(host, empty):
     assert limit(host)["changed"] is False
 
 
 @pytest.mark.parametrize("connections", [1, 4, 20])
-def test_a_flood_is_cut_at_the_limit(host, connections):
+@on_both
+def test_a_flood_is_cut_at_the_limit(host, connections, empty):
     codes = flood(host, "alice@alpha.test", 60, 1, connections)
     assert (codes["250"], sum(codes.values())) == (SOFT, 60)
     # What is put off at the same moment counts a moment later with Rspamd 3.4: the hard limit may put off a few more before it refuses.
@@ -93,31 +99,36 @@ def test_a_flood_is_cut_at_the_limit(host, connections):
     assert flood(host, "bob@beta.test", 10) == {"250": 10}, "another account is untouched"
 
 
-def test_recipients_count_not_messages(host):
+@on_both
+def test_recipients_count_not_messages(host, empty):
     codes = flood(host, "alice@alpha.test", 30, 3, 4)
     assert codes["250"] == SOFT // 3 * 3
 
 
-def test_a_first_message_does_not_exceed_the_limit(host):
+@on_both
+def test_a_first_message_does_not_exceed_the_limit(host, empty):
     assert flood(host, "bob@alpha.test", 1, 20) == {"554": 20}
     assert flood(host, "bob@alpha.test", 1, BOB) == {"250": BOB}
     assert flood(host, "bob@alpha.test", 1) == {"451": 1}
 
 
-def test_no_recipient_exempts_a_message(host):
+@on_both
+def test_no_recipient_exempts_a_message(host, empty):
     flood(host, "bob@alpha.test", BOB)
     for name in ("postmaster", "mailer-daemon"):
         assert flood(host, "bob@alpha.test", 1, 1, 1, "0", f"{name}@dest1.world.test") == {"451": 2}
 
 
-def test_what_is_given_up_does_not_count(host):
+@on_both
+def test_what_is_given_up_does_not_count(host, empty):
     assert flood(host, "alice@alpha.test", SOFT + 2, 1, 1, "30") == {"250": SOFT, "451": 2}
 
 
-def test_a_restart_forgets_nothing(host):
+@on_both
+def test_a_restart_forgets_nothing(host, empty):
     assert flood(host, "alice@alpha.test", 10) == {"250": 10}
     on(host, "systemctl", "restart", "rspamd")
-    on(host, "timeout", "90", "bash", "-c", "until ss -lnt | grep -q :11342; do sleep 1; done")
+    ready(host)
     assert flood(host, "alice@alpha.test", 5) == {"250": 5}
     on(host, "systemctl", "restart", "redis-server@goodstanding")
     assert flood(host, "alice@alpha.test", 7) == {"250": 5, "451": 2}
@@ -126,7 +137,8 @@ def test_a_restart_forgets_nothing(host):
 
 
 @pytest.mark.parametrize(("unit", "word"), [("redis-server@goodstanding", "cannot be asked"), ("rspamd", "does not answer as a milter")])
-def test_with_the_limiter_gone_mail_flows_and_it_is_told(host, unit, word):
+@on_both
+def test_with_the_limiter_gone_mail_flows_and_it_is_told(host, unit, word, empty):
     on(host, "systemctl", "stop", unit)
     try:
         assert flood(host, "alice@alpha.test", SOFT + 10) == {"250": SOFT + 10}
@@ -138,12 +150,32 @@ def test_with_the_limiter_gone_mail_flows_and_it_is_told(host, unit, word):
         on(host, "systemctl", "start", unit)
 
 
-def test_mail_without_a_login_is_nobodys(host):
+@pytest.fixture
+def switched_off(empty):
+    """Switch the module off as an administrator might, until the test is over."""
+    file, said = "/etc/rspamd/local.d/ratelimit.conf", "rspamadm configdump ratelimit"
+    both(lambda host: on(host, "bash", "-c", f"echo 'enabled = false;' > {file} && {said} && systemctl reload rspamd && sleep 5"))
+    yield
+    both(lambda host: on(host, "bash", "-c", f"rm {file} && systemctl restart rspamd"))
+    both(ready)
+
+
+@on_both
+def test_with_the_module_switched_off_mail_flows_and_it_is_told(host, switched_off):
+    assert flood(host, "alice@alpha.test", SOFT + 10) == {"250": SOFT + 10}
+    faults = look(host)["faults"]
+    print(faults)
+    assert any("module ratelimit is disabled" in fault for fault in faults)
+
+
+@on_both
+def test_mail_without_a_login_is_nobodys(host, empty):
     said = on(host, "bash", "-c", "printf 'Subject: s\\n\\nx\\n' | sendmail alice@alpha.test; sleep 3; redis-cli -s $0 keys 'RL?*'", SOCKET)
     assert said.strip() == ""
 
 
-def test_shadow_refuses_nothing_and_names_who_would_have_been(host):
+@on_both
+def test_shadow_refuses_nothing_and_names_who_would_have_been(host, empty):
     limit(host, limits={**LIMITS, "shadow": True})
     try:
         assert flood(host, "alice@alpha.test", 30, 1, 3) == {"250": 30}
@@ -155,7 +187,8 @@ def test_shadow_refuses_nothing_and_names_who_would_have_been(host):
         limit(host)
 
 
-def test_who_met_a_limit_is_told(host):
+@on_both
+def test_who_met_a_limit_is_told(host, empty):
     flood(host, "mallory@beta.test", 60, 1, 2)
     met = {hit["kind"]: hit["refusals"] for hit in look(host)["met"] if hit["key"] == "mallory@beta.test"}
     assert sum(met.values()) == 60 - SOFT

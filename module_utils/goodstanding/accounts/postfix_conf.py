@@ -9,12 +9,16 @@ Python >= 3.9. Sources: postconf(5) "smtpd_recipient_restrictions", "smtpd_end_o
 
 from __future__ import annotations
 
+import typing as t
+
 from ..host.tokens import Tokens
 
 MAP = "lmdb:/etc/postfix/goodstanding_locked"
 USERS_MAP = "lmdb:/etc/postfix/goodstanding_locked_users"
 MAP_HEAD = "# Accounts that may not send. Written by Good Standing (role account_lock); playbooks/reinstate.yml takes one out.\n"
 USERS_HEAD = "# Local users that may not send. Written by Good Standing (role account_lock); playbooks/reinstate.yml takes one out.\n"
+#: The users that met a sending limit (limits/users.py) stand in a map of their own, right behind that of the locked ones.
+LIMITED = "/var/lib/goodstanding-limits-users/refused"
 #: The restriction lists of each smtpd in which the map is first.
 LISTS = ("smtpd_recipient_restrictions", "smtpd_end_of_data_restrictions")
 #: Who may use sendmail(1): authorized_submit_users, read by postdrop(1) each time.
@@ -25,16 +29,40 @@ _TOKENS = {**dict.fromkeys(LISTS, _TOKEN), SUBMIT: f"!{USERS_MAP}"}
 #: What Postfix takes where the parameter is not set, behind our token.
 _DEFAULTS = {SUBMIT: ", static:anyone"}
 _LOCK = Tokens("# Good Standing: accounts that are locked, see the role account_lock", _TOKENS, LISTS, _DEFAULTS)
+_LIMIT_TOKEN = f"!texthash:{LIMITED}"
+_LIMIT = Tokens("# Good Standing: local users that met a sending limit, see the role rate_limit", {SUBMIT: _LIMIT_TOKEN}, (), _DEFAULTS)
+_BOTH = f"{_TOKENS[SUBMIT]}, {_LIMIT_TOKEN}"
 
 
 def plumb_main(text: str) -> str:
     """Return main.cf with our maps first in each list; a list that is not set is added at the end."""
-    return _LOCK.plumb_main(text)
+    return _beside_limit(_LOCK.plumb_main, text)
 
 
 def unplumb_main(text: str) -> str:
     """Return main.cf as it was before plumb_main."""
-    return _LOCK.unplumb_main(text)
+    return _beside_limit(_LOCK.unplumb_main, text)
+
+
+def plumb_limit(text: str) -> str:
+    """Return main.cf with the map of limited local users in its list, behind that of the locked ones."""
+    text = unplumb_limit(text)
+    return text.replace(_TOKENS[SUBMIT], _BOTH) if _TOKENS[SUBMIT] in text else _LIMIT.plumb_main(text)
+
+
+def unplumb_limit(text: str) -> str:
+    """Return main.cf as it was before plumb_limit."""
+    return _LIMIT.unplumb_main(text.replace(_BOTH, _TOKENS[SUBMIT]))
+
+
+def refuses_limited(value: str) -> bool:
+    """Return whether a value of the parameter SUBMIT names the map of limited local users before anything but our own."""
+    return _LIMIT_TOKEN in [word for word in value.replace(",", " ").split() if word != _TOKENS[SUBMIT]][:1]
+
+
+def _beside_limit(change: t.Callable[[str], str], text: str) -> str:
+    """Change the lock's part of main.cf and leave the limit of local users as it is: both are in one list."""
+    return plumb_limit(change(unplumb_limit(text))) if _LIMIT_TOKEN in text else change(text)
 
 
 def plumb_master(text: str) -> str:

@@ -74,17 +74,19 @@ def points(document: Row, point: t.Callable[[str, str, str, str | None, str], No
     """Say which host does not limit, and who met a limit."""
     for row in document["limits"]:
         if row["state"] == "damaged":
-            step = "Mail flows without a limit there. Repair the engine (docs/limits.md), or run playbooks/limit.yml again."
-            point("critical", "administrator", f"{row['host']} does not limit what an account sends: {row['why']}", row["host"], step)
+            step = "That mail flows without a limit. Repair the engine (docs/limits.md), or run playbooks/limit.yml again."
+            point("critical", "administrator", f"{row['host']} does not limit all that is sent: {row['why']}", row["host"], step)
         elif row["why"] and row["state"] == "present":
             point("warning", "administrator", f"{row['host']}: {row['why']}", row["host"], "Repair it and run again.")
-    met: dict[tuple[str, str, str, str], list[Row]] = {}
+    met: dict[tuple[str, str, str, str, str], list[Row]] = {}
     for row in document["limits"]:
         for hit in row["met"]:
-            met.setdefault((hit["kind"], hit["scope"], hit["key"], hit["window"]), []).append({**hit, "host": row["host"]})
-    for (kind, scope, key, window), hits in sorted(met.items(), key=lambda each: each[0]):
+            where = row["host"] if hit["scope"] == "uid" else ""  # on another host the number may be another user's
+            met.setdefault((hit["kind"], hit["scope"], hit["key"], hit["window"], where), []).append({**hit, "host": row["host"]})
+    for (kind, scope, key, window, _), hits in sorted(met.items(), key=lambda each: each[0]):
         times, hosts = sum(hit["refusals"] for hit in hits), ", ".join(hit["host"] for hit in hits)
         limit = "would have met its limit" if kind == "shadow" else f"met its {kind} limit"
         what = f"{scope} {key} {limit} per {window} {times} times on {hosts}"
-        step = "Ask the owner; where the mail is wanted, raise the limit (rate_limit_overrides, with a reason and a date)."
+        whom = "Look which program sends as that user" if scope == "uid" else "Ask the owner"
+        step = f"{whom}; where the mail is wanted, raise the limit (rate_limit_overrides, with a reason and a date)."
         point("info" if kind == "shadow" else "warning", "administrator", what, hits[0]["host"], step)

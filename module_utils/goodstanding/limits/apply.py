@@ -23,7 +23,7 @@ from ..host import files as host_files
 from ..host import journal
 from ..host.files import File, HostError, Run, changes, diff, load_state, must, read_text, save_state, write_file
 from . import policy as policies
-from . import policyd, postfix_own, rspamd
+from . import policyd, postfix_own, rspamd, users
 from .engine import Engine, Settings
 from .policy import CANARY_RECIPIENTS, Limit, Policy
 
@@ -62,10 +62,10 @@ class Plan(t.NamedTuple):
 
 
 def engine_of(name: str) -> Engine:
-    """Return the engine of this name; HostError where this version has none."""
+    """Return the engine of this name, with the limits of local users beside it; HostError where this version has none."""
     if name not in ENGINES:
         raise HostError(f"this version has no engine {name}: set rate_limit_engine to {' or '.join(ENGINES)}")
-    return ENGINES[name]()
+    return users.Beside(ENGINES[name]())
 
 
 def choose(run: Run, name: str) -> str:
@@ -142,6 +142,8 @@ def _in(run: Run, engine: Engine, wish: Wish, state: State, check_mode: bool) ->
     new = _begun(run, engine, files, state)
     save_state(STATE_FILE, {**new, **record, "done": False})
     try:
+        for unit, row in plan.stop.items():
+            _stand(run, unit, row)  # with its files still there
         for file, _ in plan.files:
             write_file(file)
         _start(run, plan)
@@ -221,8 +223,6 @@ def _try_postfix(run: Run, plan: Plan) -> None:
 
 
 def _start(run: Run, plan: Plan) -> None:
-    for unit, row in plan.stop.items():
-        _stand(run, unit, row)
     if any(file.path.startswith(_UNITS) for file, _ in plan.files):
         must(run, ["systemctl", "daemon-reload"], "systemd does not read the units anew")
     for unit in plan.wake:
@@ -262,6 +262,8 @@ def _back(run: Run, plan: Plan, new: State, state: State) -> str:
     else:
         write_file(File(f"{host_files.STATE}/{STATE_FILE}", None))
     run(["systemctl", "daemon-reload"])
+    for unit in plan.stop:
+        run(["systemctl", "enable", unit])
     here = {"enabled": True, "active": True}
     stood = {unit: here if unit in state.get("units", {}) else row for unit, row in new["units"].items()}
     back = {unit: row for unit, row in reversed(list(stood.items())) if unit in plan.restart or unit in plan.wake}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ..host.files import File, Run
+from ..host.files import File, HostError, Run
 from .policy import Policy
 
 #: What each refusal says, so that the log tells ours from others: MARK, scope, window, as in "goodstanding sending limit: account hour".
@@ -63,3 +63,21 @@ class Engine(t.Protocol):
 
     def limited(self, run: Run, since: float) -> list[Hit]:
         """Return who met a limit since then, or would have in shadow mode, by the engine's own log. Reads only."""
+
+
+def text_of(program: t.Any) -> str:
+    """Return the text of a module that is put on the host as a program: this package's own file, also where Ansible has packed it."""
+    text = program.__loader__.get_source(program.__name__)
+    if not text:
+        raise HostError(f"the text of {program.__name__} is not to be had here: run the module by Ansible, or from the project's tree")
+    return str(text)
+
+
+def unit_faults(run: Run, units: t.Iterable[str], meanwhile: str) -> list[str]:
+    """Return which of these units does not run or would not after a restart of the host, a sentence each, those that are down first."""
+    units = list(units)
+    down = [unit for unit in units if run(["systemctl", "is-active", "--quiet", unit])[0]]
+    asleep = [unit for unit in units if run(["systemctl", "is-enabled", "--quiet", unit])[0]]
+    return [f"{unit} does not run: {meanwhile}; see 'systemctl status {unit}'." for unit in down] + [
+        f"{unit} is not enabled: after a restart of this host {meanwhile}; run the role rate_limit again." for unit in asleep
+    ]

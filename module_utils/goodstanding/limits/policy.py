@@ -15,7 +15,7 @@ import typing as t
 
 #: The windows of a limit, in seconds.
 WINDOWS = {"minute": 60, "hour": 3600, "day": 86400}
-#: Whom a limit counts: a login as Postfix logs it (small letters), the domain of such a login, a local user by number.
+#: Whom a limit counts: a login as Postfix logs it (small letters), the domain of such a login, a local user by number or name.
 SCOPES = ("account", "domain", "uid")
 #: The login that tries the limits; it may have this many recipients in a minute, and no mailbox.
 CANARY_RECIPIENTS = 3
@@ -36,6 +36,7 @@ _OWN = "goodstanding-"
 _ACCOUNT = re.compile(r"[0-9a-z_+=][0-9a-z._+=~@-]{0,253}\Z")
 _DOMAIN = re.compile(r"(?=.{1,253}\Z)[0-9a-z_](?:[0-9a-z_-]*[0-9a-z_])?(?:\.[0-9a-z_](?:[0-9a-z_-]*[0-9a-z_])?)*\Z")
 _GROUP = re.compile(r"[0-9A-Za-z_][0-9A-Za-z._-]{0,63}\Z")
+_USER = re.compile(r"[A-Za-z_][\w.-]{0,31}\$?\Z", re.ASCII)
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 _SUBJECTS = (*SCOPES, "group")
 
@@ -376,9 +377,11 @@ def _name(subject: str, value: t.Any, place: str) -> str:
     """Return a name as it is looked up; PolicyError where it is none."""
     if subject == "uid":
         text = str(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else ""
-        if not re.match(r"[0-9]{1,10}\Z", text) or int(text) >= 2**32 - 1:
-            raise PolicyError(f"{place}: the uid is {_show(value)}: expected a local user's number, as 'id -u NAME' prints it")
-        return str(int(text))
+        if re.match(r"[0-9]{1,10}\Z", text) and int(text) < 2**32 - 1:
+            return str(int(text))
+        if not _USER.match(text):
+            raise PolicyError(f"{place}: the uid is {_show(value)}: expected a local user's number, as 'id -u NAME' prints it, or name")
+        return text
     text = value.strip(" ") if isinstance(value, str) else ""
     if subject == "group":
         if not _GROUP.match(text):

@@ -24,7 +24,7 @@ from ..accounts import postfix_conf
 from ..host.files import File, HostError, Run, must, read_text
 from ..host.tokens import Tokens
 from . import policyd_program
-from .engine import Hit, Settings
+from .engine import Hit, Settings, text_of, unit_faults
 from .policy import Limit, Policy
 
 NAME = "policyd_rate_limit"
@@ -61,29 +61,14 @@ _MAX_ANSWER = 1 << 16
 
 
 def wanted(run: Run, policy: Policy, settings: Settings) -> list[File]:
-    """Return its files as they must be; HostError where it cannot do what is asked."""
-    uids = sorted(key for scope, key in policy.overrides if scope == "uid")
-    if policy.uid.soft or policy.uid.hard or uids:
-        raise HostError(
-            f"{NAME} cannot count what local users send ({', '.join(uids[:5]) or 'all of them'}): Postfix asks no policy service about "
-            "sendmail(1): set rate_limit_uid to {} and let local programs send by SMTP with a login"
-        )
+    """Return its files as they must be; HostError where it cannot do what is asked. Local users are not its own: see users.py."""
     return [
-        File(PROGRAM, program(), 0o755),
+        File(PROGRAM, text_of(policyd_program), 0o755),
         File(CONFIG, _config(settings), 0o640, USER),
         File(LIMITS, _limits(policy), 0o640, USER),
         File(f"{UNIT_FOLDER}/{SOCKET_UNIT}", _socket_unit(_socket(run))),
         File(f"{UNIT_FOLDER}/{SERVICE_UNIT}", _SERVICE),
     ]
-
-
-def program() -> str:
-    """Return the text of the program: this package's own file, also where Ansible has packed it."""
-    loader: t.Any = policyd_program.__loader__
-    text = loader.get_source(policyd_program.__name__)
-    if not text:
-        raise HostError("the text of policyd_program.py is not to be had here: run the module by Ansible, or from the project's tree")
-    return str(text)
 
 
 def _socket(run: Run) -> str:
@@ -281,12 +266,8 @@ def unasked(run: Run, folder: str = POSTFIX) -> list[str]:
 
 def faults(run: Run, policy: Policy, since: float = 0) -> list[str]:
     """Return what keeps it from limiting, a sentence each. Reads only, but for a row that the daemon writes and takes back."""
-    found = []
-    down = [unit for unit in units() if run(["systemctl", "is-active", "--quiet", unit])[0]]
-    found += [f"{unit} does not run: mail flows without limits; see 'systemctl status {unit}'." for unit in down]
-    for unit in units():
-        if run(["systemctl", "is-enabled", "--quiet", unit])[0]:
-            found.append(f"{unit} is not enabled: after a restart of this host nothing is limited; run the role rate_limit again.")
+    found = unit_faults(run, units(), "mail flows without limits")
+    down = any("does not run" in fault for fault in found)
     try:
         found += [
             f"{where} does not ask for the limits first: what it takes is not limited; run the role rate_limit again."

@@ -15,7 +15,7 @@ Where Rspamd was Postfix's milter already, it counts along with its other work. 
 milter, in which nothing runs but the limits: no message is filtered, delayed or given a header that was not before. With the worker
 gone, Postfix goes on without it (default_action=accept); with Redis gone, Rspamd lets every message through: both are faults() here.
 
-Not known to a milter is which local user a message of sendmail(1) is from. Standard library only, Python >= 3.9.
+Not known to a milter is which local user a message of sendmail(1) is from: see users.py. Standard library only, Python >= 3.9.
 """
 
 from __future__ import annotations
@@ -134,11 +134,6 @@ class Rspamd:
     def wanted(self, run: Run, policy: Policy, settings: Settings) -> list[File]:
         """See engine.Engine; the store that it is told here stands for units(), too."""
         self.settings = settings
-        if policy.uid.soft or policy.uid.hard or any(scope == "uid" for scope, _ in policy.overrides):
-            raise HostError(
-                "Rspamd is not told which local user mail of sendmail(1) is from, so it cannot limit one: set rate_limit_uid to {} and "
-                "name no uid in the overrides of this host, and let local programs send by SMTP with a login"
-            )
         if settings.store and not _PLACE.match(settings.store):
             raise HostError(f"{settings.store[:200]!r} is no place of a Redis server: write HOST:PORT, or nothing for one of its own")
         if not _PASSWORD.match(settings.password):

@@ -38,6 +38,43 @@ def test_any_main_cf_comes_back(text):
     assert postfix_conf.unplumb_main(postfix_conf.plumb_main(text)) == text
 
 
+LOCKED, LIMITED = "!lmdb:/etc/postfix/goodstanding_locked_users", "!texthash:/var/lib/goodstanding-limits-users/refused"
+SUBMIT = ["", "a = b", "authorized_submit_users = root, www-data\n", "authorized_submit_users =\n  root\n# c\nx = y\n", "a = b\n  c"]
+CHANGES = {
+    "lock": (postfix_conf.plumb_main, postfix_conf.unplumb_main), "limit": (postfix_conf.plumb_limit, postfix_conf.unplumb_limit),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("before", SUBMIT)
+@pytest.mark.parametrize("first", CHANGES)
+@pytest.mark.parametrize("last", CHANGES)
+def test_the_lock_and_the_limit_of_local_users_are_in_one_list_and_go_in_any_order(before, first, last):
+    """The lock stands above, whichever was there first."""
+    second, other = ({*CHANGES} - {name} for name in (first, last))
+    text = CHANGES[first][0](before)
+    alone = text
+    text = CHANGES[second.pop()][0](text)
+    assert f"authorized_submit_users = {LOCKED}, {LIMITED}," in text.replace("=\n", "= ").replace("users =!", "users = !")
+    for plumb, _ in CHANGES.values():
+        assert plumb(text) == text, "a second run changes nothing"
+    text = CHANGES[other.pop()][1](text)
+    assert (LOCKED in text, LIMITED in text) == (last == "lock", last == "limit")
+    if first == last:
+        assert sorted(text.splitlines()) == sorted(alone.splitlines())
+    assert CHANGES[last][1](text) == before
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (f"{LOCKED}, {LIMITED}, static:anyone", True), (f"{LIMITED},static:anyone", True), (f"root, {LIMITED}", False),
+        (f"{LOCKED}, static:anyone", False), ("", False),
+    ],
+)  # fmt: skip
+def test_whether_limited_users_are_refused(value, expected):
+    assert postfix_conf.refuses_limited(value) is expected
+
+
 MASTER = """\
 smtp      inet  n       -       y       -       -       smtpd
 submission inet n       -       y       -       -       smtpd

@@ -54,7 +54,7 @@ def points(**answers):
 def test_a_host_that_does_not_limit_is_said_first_of_all():
     (point,) = points(mx1={**SET, "faults": ["redis is down", "no milter"]}, mx2=SET)
     assert point[0] == "critical"
-    assert "mx1 does not limit what an account sends: redis is down; no milter" in point[2]
+    assert "mx1 does not limit all that is sent: redis is down; no milter" in point[2]
 
 
 def test_who_met_a_limit_is_said_once_for_the_fleet():
@@ -65,6 +65,15 @@ def test_who_met_a_limit_is_said_once_for_the_fleet():
         ("info", "account b@x would have met its limit per hour 3 times on mx1"),
         ("warning", "account a@x met its soft limit per hour 6 times on mx1, mx2"),
     ]
+
+
+def test_a_local_user_is_one_of_his_host_alone():
+    hit = {**HIT, "scope": "uid", "key": "33"}
+    said = points(mx1={**SET, "met": [hit]}, mx2={**SET, "met": [hit]})
+    assert [(point[2], point[3]) for point in said] == [
+        ("uid 33 met its soft limit per hour 3 times on mx1", "mx1"), ("uid 33 met its soft limit per hour 3 times on mx2", "mx2"),
+    ]  # fmt: skip
+    assert "which program sends as that user" in said[0][4]
 
 
 def test_of_many_that_met_a_limit_those_refused_most_are_kept():

@@ -241,6 +241,32 @@ def test_a_run_that_was_killed_is_finished_by_the_next_and_undone_to_the_byte(ho
     assert host.tree() == before
 
 
+def test_a_unit_that_is_needed_no_more_ends_while_its_files_are_there_and_comes_back_where_that_fails(host, monkeypatch):
+    """A unit that is stopped without its file cannot be disabled, and would be wanted at the next start."""
+    apply.apply(host.run, wish(), False)
+    engine = apply.engine_of("one")
+    own = host.folder / "own/one.conf"
+    wanted, stopped = engine.wanted, []
+    monkeypatch.setattr(engine, "wanted", lambda *words: [file for file in wanted(*words) if file.path != str(own)])
+    monkeypatch.setattr(engine, "units", lambda: ["one"])
+
+    def run(words, data=None):
+        if words == ["systemctl", "disable", "one-store"]:
+            stopped.append(own.exists())
+        return host.run(words, data)
+
+    host.broken = {"one"}
+    with pytest.raises(HostError, match="the old files are back"):
+        apply.apply(run, wish(), False)
+    assert own.exists()
+    assert host.units["one-store"] == (True, True)
+    host.broken = set()
+    apply.apply(run, wish(), False)
+    assert stopped == [True, True]
+    assert not own.exists()
+    assert host.units["one-store"] == (False, False)
+
+
 def test_another_part_of_this_project_in_main_cf_stays(host):
     apply.apply(host.run, wish(), False)
     main = host.folder / "main.cf"

@@ -87,15 +87,16 @@ def test_which_word_stands(words, stands, source):
 def test_every_scope_has_its_limit_and_what_stands_instead():
     result = ruling(
         domain={"hard": {"day": 5000}}, uid={"soft": {"hour": 10}}, mode="enforce",
-        overrides=[override("domain", "Alpha.Test"), override("uid", 33, MORE), override("uid", "0034", MOST)],
+        overrides=[override("domain", "Alpha.Test"), override("uid", 33, MORE), override("uid", "0034", MOST), override("uid", "www-data")],
     )  # fmt: skip
     assert result.policy.domain == Limit({}, {"day": 5000})
     assert [(key, limit.soft["hour"]) for key, limit in result.policy.overrides.items()] == [
-        (("domain", "alpha.test"), 1000), (("uid", "33"), 2000), (("uid", "34"), 3000),
+        (("domain", "alpha.test"), 1000), (("uid", "33"), 2000), (("uid", "34"), 3000), (("uid", "www-data"), 1000),
     ]  # fmt: skip
     assert [(row.scope, row.key, row.source) for row in result.standing] == [
         ("account", "", "default"), ("domain", "", "default"), ("uid", "", "default"),
         ("domain", "alpha.test", "override"), ("uid", "33", "override"), ("uid", "34", "override"),
+        ("uid", "www-data", "override"),
     ]  # fmt: skip
     assert result.policy.shadow is False
     assert ruling(mode="shadow").policy.shadow is True
@@ -240,7 +241,7 @@ def test_an_ordinary_name_is_an_account(name):
         ({"overrides": [override("domain", "alpha test")]}, "the domain is 'alpha test': expected a name such as example.com"),
         ({"overrides": [override("domain", "a..b")]}, "the domain is 'a..b'"),
         ({"overrides": [override("domain", "@alpha.test")]}, "the domain is '@alpha.test'"),
-        ({"overrides": [override("uid", "www-data")]}, "the uid is 'www-data': expected a local user's number"),
+        ({"overrides": [override("uid", "www data")]}, "the uid is 'www data': expected a local user's number"),
         ({"overrides": [override("uid", -1)]}, "the uid is -1"),
         ({"overrides": [override("uid", True)]}, "the uid is True"),
         ({"overrides": [override("uid", 2**32 - 1)]}, "the uid is 4294967295"),

@@ -62,12 +62,6 @@ def test_the_program_is_put_there_whole():
     compile(file.text, file.path, "exec")
 
 
-@pytest.mark.parametrize("policy", [POLICY._replace(uid=Limit({}, {"day": 1})), POLICY._replace(overrides={("uid", "33"): NONE})])
-def test_local_users_are_refused_with_who_can(policy):
-    with pytest.raises(HostError, match=r"cannot count what local users send.*set rate_limit_uid to \{\}"):
-        texts(policy)
-
-
 def config(store, password=""):
     file = texts(settings=Settings(store, password))[policyd.CONFIG]
     assert (file.mode, file.group) == (0o640, "policyd-rate-limit")

@@ -89,12 +89,6 @@ def test_what_would_mean_something_else_to_rspamd_is_refused_without_being_shown
     assert settings.get("password", "no such text") not in str(refused.value)
 
 
-@pytest.mark.parametrize("policy", [POLICY._replace(uid=Limit({"hour": 1}, {})), POLICY._replace(overrides={("uid", "33"): NONE})])
-def test_local_users_cannot_be_limited(policy):
-    with pytest.raises(HostError, match="local user"):
-        wanted(policy)
-
-
 WORKERS = "\n".join(
     json.dumps(one)
     for one in (
