@@ -35,9 +35,9 @@ def off(why: str) -> Row:
 
 def section(given: Row) -> Row:
     """Return the document's part. given: seen, the result of mail_auth_info, or a failed one; signers, per host what the role dkim's proof
-    said; named, keys that the inventory names (domain, selector); off, why nobody was asked."""
-    if given.get("off"):
-        return off(str(given["off"])[:_MAX_TEXT])
+    said; named, keys that the inventory names (domain, selector); nothing, why nobody was asked."""
+    if given.get("nothing"):
+        return off(str(given["nothing"])[:_MAX_TEXT])
     seen, signers = given.get("seen") or {}, given.get("signers") or {}
     found = off("")
     found.update(state="asked", signers=[_signer(host, proof) for host, proof in sorted(signers.items())])
@@ -81,32 +81,31 @@ def _keys(published: list[Row], signers: t.Mapping[str, Row], named: t.Iterable[
     """Return a row per key and host: those of the hosts' books, those that a signer used, those that only the inventory names.
 
     published: the keys of domains of mail_auth_info."""
-    seen = {(row["domain"], row["selector"]): row for row in published}
-    found: dict[tuple[str | None, str, str], Row] = {}
+    found: dict[tuple[str, str, str], Row] = {}
 
-    def put(host: str | None, domain: str, selector: str, **facts: t.Any) -> None:
-        name = (host, domain.lower(), selector.lower())
-        empty = {"kind": None, "bits": None, "state": None, "since": None, "signs": None}
-        found[name] = {**empty, **found.get(name, {}), **facts}
+    def put(host: str, key: Row, **facts: t.Any) -> None:
+        name = (key["domain"].lower(), host, key["selector"].lower())
+        found[name] = {**dict.fromkeys(("kind", "bits", "state", "since", "signs")), **found.get(name, {}), **facts}
 
-    for host, proof in sorted(signers.items()):
+    for host, proof in signers.items():
         signatures = [signature for probe in proof.get("probes") or [] for signature in probe["signatures"]]
         for key in proof.get("keys") or []:
-            facts = {"kind": key["kind"], "bits": key["size"], "state": key["state"], "since": iso(float(key["since"]))}
-            put(host, key["domain"], key["selector"], **facts, signs=False if signatures else None)
+            since = iso(float(key["since"]))
+            put(host, key, kind=key["kind"], bits=key["size"], state=key["state"], since=since, signs=False if signatures else None)
         for signature in signatures:
-            put(host, signature["domain"], signature["selector"], signs=True)
-    known = {name[1:] for name in found}
-    for row in [*named, *published]:
-        if (row["domain"].lower(), row["selector"].lower()) not in known:
-            put(None, row["domain"], row["selector"])
+            put(host, signature, signs=True)
+    known = {(domain, selector) for domain, _, selector in found}
+    for key in [*named, *published]:
+        if (key["domain"].lower(), key["selector"].lower()) not in known:
+            put("", key)
+    seen = {(row["domain"], row["selector"]): row for row in published}
     rows = []
-    for (host, domain, selector), facts in sorted(found.items(), key=lambda item: (item[0][1], item[0][0] or "", item[0][2])):
+    for (domain, host, selector), facts in sorted(found.items()):
         record = seen.get((domain, selector), {"state": UNKNOWN, "why": "it was not asked for", "kind": None, "bits": None})
-        for name in ("kind", "bits"):
-            facts[name] = facts[name] or record[name]
+        kind = facts["kind"] or record["kind"]
+        facts.update(kind=kind if kind in ("rsa", "ed25519") else None, bits=facts["bits"] or record["bits"])
         why = str(record["why"])[:_MAX_TEXT]
-        rows.append({"host": host, "domain": domain, "selector": selector, **facts, "published": record["state"], "why": why})
+        rows.append({"host": host or None, "domain": domain, "selector": selector, **facts, "published": record["state"], "why": why})
     return rows
 
 

@@ -309,11 +309,11 @@ def status(document: Document) -> str:
         for row in accounts
     ):
         return "findings"
-    if "listed" in states or document["causes"] or limits.damaged(document):
+    if "listed" in states or document["causes"] or limits.damaged(document) or authentication.fails(document):
         return "findings"
     if not document["hosts"] or not all(row["assessed"] for row in document["hosts"]):
         return "unknown"
-    unproven = any(row["locks"] for row in document["drift"])
+    unproven = any(row["locks"] for row in document["drift"]) or authentication.unproven(document)
     return "unknown" if "unknown" in states or document["rejected"] or unproven else "clean"
 
 
@@ -335,6 +335,7 @@ def open_points(document: Document, never: list[str], most: int) -> list[dict[st
         _account_points(document, row, {name.strip().lower() for name in never}, to_lock(document, never, most), point)
     locks.points(document, point)
     limits.points(document, point)
+    authentication.points(document, point)
     for row in document["warmups"]:
         if row["phase"] != "done":
             what = f"{row['host']} warms up at {row['receiver']}: {row['why']}"
