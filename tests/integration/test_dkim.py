@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -19,7 +20,7 @@ import dkim
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from lab import HOSTS, lab, module, on
+from lab import HOSTS, ROOT, lab, module, on
 
 DOMAIN, OTHER = "dkim-one.test", "dkim-two.test"
 FOLDER = "/root/dkim-test"
@@ -127,7 +128,8 @@ def serve(host: str, records: dict[str, str]) -> None:
         for name, text in records.items()
     )
     conf = f"""server:
- interface: 127.0.0.1@{PORT}
+ interface: 0.0.0.0@{PORT}
+ access-control: 0.0.0.0/0 allow
  username: ""
  chroot: ""
  directory: "{FOLDER}"
@@ -263,7 +265,7 @@ def test_real_mail_is_signed_and_other_engines_verify_it(host, signer):
 
 
 def verify(host: str, message: str, signer: str, selectors: list[str], records: dict[str, str]) -> None:
-    """Let Mail::DKIM, OpenDKIM, Rspamd and dkimpy verify a message by DNS."""
+    """Let Mail::DKIM, OpenDKIM, Rspamd, mailauth and dkimpy verify a message by DNS, each what it can."""
     on(host, "tee", f"{FOLDER}/message", data=message)
     said = json.loads(script(host, VERIFY, f"{FOLDER}/message", FOLDER, str(PORT)))
     assert f"{selectors[0]}=pass" in said["mail_dkim"], said
@@ -274,12 +276,23 @@ def verify(host: str, message: str, signer: str, selectors: list[str], records: 
     if signer == "rspamd":
         spoken = on(host, "rspamc", "-h", "127.0.0.1:11333", "-i", "8.8.8.8", f"{FOLDER}/message")
         assert all(f"{DOMAIN}:s={selector}" in spoken for selector in selectors) and "R_DKIM_ALLOW" in spoken, spoken
+    assert mailauth(host, message) == dict.fromkeys(selectors, "pass")
+    assert set(mailauth(host, message.replace("Hello.", "Hallo.")).values()) == {"neutral"}, "it verifies what was changed on its way"
     known = {name: record.encode() for name, record in records.items()}
     signed = dkim.DKIM(message.replace("\n", "\r\n").encode())
     number = sum(name.lower() == b"dkim-signature" for name, _ in signed.headers)
     assert number == len(selectors)
     for index in range(number):
         assert signed.verify(idx=index, dnsfunc=lambda name, timeout=5: known[name.decode().rstrip(".")])
+
+
+def mailauth(host: str, message: str) -> dict[str, str]:
+    """Return per selector what mailauth on this machine says, by the DNS server of a host."""
+    server = f"{on(host, 'hostname', '-I').split()[0]}:{PORT}"
+    command = ["node", str(ROOT / "tests/node/verify.mjs"), server]
+    done = subprocess.run(command, input=message.replace("\n", "\r\n"), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return {row["selector"]: row["result"] for row in json.loads(done.stdout)}
 
 
 @pytest.mark.parametrize("host", HOSTS)
