@@ -81,6 +81,11 @@ faults:
   type: list
   elements: str
   returned: success
+unasked:
+  description: Those of RV(faults) that keep the mail of a service of Postfix from the signer, whatever its domain.
+  type: list
+  elements: str
+  returned: success
 probes:
   description: >-
     Per domain its C(signatures) (C(domain), C(selector), C(algorithm), C(fault), which is empty where it verifies) and C(faults). The
@@ -123,11 +128,12 @@ def main() -> None:
     p, run = module.params, runner()
     try:
         name = signers.here(run) if p["signer"] == "auto" else p["signer"]
-        faults, seen = signing.faults(run, name, signing.rows(p["signing"]), p["domains"])
+        told = signing.faults(run, name, signing.rows(p["signing"]), p["domains"])
         keys = [{fact: getattr(row, fact) for fact in _FACTS} for row in selectors.read().rows if row.state != "absent"]
     except (HostError, OSError) as exc:
         module.fail_json(msg=str(exc))
-    module.exit_json(changed=False, signer=name, faults=faults, probes=[row._asdict() for row in seen], keys=keys)
+    probes = [row._asdict() for row in told.seen]
+    module.exit_json(changed=False, signer=name, faults=told.faults, unasked=told.unasked, probes=probes, keys=keys)
 
 
 if __name__ == "__main__":

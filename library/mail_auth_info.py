@@ -89,7 +89,7 @@ options:
   signers:
     description: >-
       Per host what M(dkim_signing_info) returned, or a failed one. The selectors that its messages bore are looked up like those of
-      O(domains[].dkim), with the record of its key where its book has it; where O(domains[].dkim) names none, a host that left a domain's
+      O(domains[].dkim), with the record of its key where its book has it; where O(domains[].dkim) names none, a host that leaves a domain's
       mail unsigned does not hold, and one that could not be asked is unknown.
     type: dict
     default: {}

@@ -29,7 +29,7 @@ PLAYED = {
     "mail_log_info": {"failed": True, "msg": "no log"},
     "rate_limit_info": {"failed": True, "msg": "no limits"},
     "dkim_signing_info": {
-        "changed": False, "signer": "rspamd", "faults": [], "keys": [],
+        "changed": False, "signer": "rspamd", "faults": [], "unasked": [], "keys": [],
         "probes": [{"domain": "alpha.test", "signatures": [SIGNATURE], "faults": []}],
     },
 }  # fmt: skip

@@ -264,11 +264,21 @@ def key_faults(run: Run, name: str, wanted: list[Signing]) -> list[str]:
     return [fault for row in wanted for key in row.keys for fault in safety.faults(key.path, signer.daemon, signer.walks)]
 
 
-def faults(run: Run, name: str, wanted: list[Signing], domains: list[str]) -> tuple[list[str], list[Seen]]:
-    """Return what keeps this host from signing, a sentence each, and what its signer did. domains: those that the fleet sends for."""
+class Told(t.NamedTuple):
+    """faults: what keeps a host from signing, a sentence each; unasked: those of them that keep all its mail from the signer; seen: what
+    the signer did."""
+
+    faults: list[str]
+    unasked: list[str]
+    seen: list[Seen]
+
+
+def faults(run: Run, name: str, wanted: list[Signing], domains: list[str]) -> Told:
+    """Return what keeps this host from signing, and what its signer does. domains: those that the fleet sends for."""
     engine = ENGINES[name]
     wanted, _ = engine.settle(wanted)
     found = key_faults(run, name, wanted)
+    unasked: list[str] = []
     seen: list[Seen] = []
     others = sorted({domain.lower() for domain in domains} - {row.domain for row in wanted})
     try:
@@ -279,14 +289,14 @@ def faults(run: Run, name: str, wanted: list[Signing], domains: list[str]) -> tu
         asked = [] if silent else _look_at(place, others, engine)
         found += [fault for one in asked for fault in one.faults]
         seen += asked
-        found += _unasked(run, name, place)
+        unasked = _unasked(run, name, place)
     except HostError as exc:
         found.append(str(exc))
     signed = {row.domain for row in seen} | engine.signed_domains(run)
     found += [_UNSIGNED.format(domain) for domain in others if domain not in signed]
     if changes(engine.wanted(run, wanted, True)) and wanted:
         found.append(f"the configuration of {name} is not as it was left: run the tasks sign of the role dkim again")
-    return found, seen
+    return Told(found + unasked, unasked, seen)
 
 
 def _look_at(place: tuple[str, t.Any], domains: list[str], engine: types.ModuleType) -> list[Seen]:

@@ -16,7 +16,7 @@ from .view import Selector
 def in_use(
     domain: str, named: tuple[Selector, ...], signers: t.Mapping[str, dict[str, t.Any]]
 ) -> tuple[tuple[Selector, ...], tuple[tuple[str, str], ...]]:
-    """Return the selectors that sign a domain's mail, and (state, why) of each host that leaves it unsigned or could not be asked.
+    """Return the selectors that sign a domain's mail, and (state, why) of each host that leaves some unsigned or could not be asked.
 
     named: those that the inventory names; where it does, another machine may sign, and a host that does not is no gap. signers: per host
     that sends for the domain, what dkim_signing_info returned, or a failed one.
@@ -32,6 +32,8 @@ def in_use(
             faults = "; ".join(probe["faults"])
             silent = "does not answer" in faults
             gaps.append((UNKNOWN, f"{host}: {faults}") if silent else (DOES_NOT, f"mail of {domain} leaves {host} unsigned"))
+        elif proof.get("unasked"):
+            gaps.append((DOES_NOT, f"{host}: {proof['unasked'][0]}"))
         book = {(key["domain"], key["selector"].lower()): key["record"] for key in proof.get("keys") or []}
         for signature in probe["signatures"]:
             try:

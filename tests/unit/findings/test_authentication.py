@@ -136,6 +136,9 @@ def test_a_host_that_leaves_mail_unsigned_is_no_host_that_signs():
     part = section(RECORDS, {"mx1": PROOF, "mx3": {"failed": True, "msg": "unreachable"}})
     row = next(row for row in part["checklist"] if row["rule"] == "dkim")
     assert row["state"] == "unknown" and "mx3: unreachable" in row["why"]
+    part = section(RECORDS, {"mx1": {**PROOF, "faults": ["smtp does not ask it"], "unasked": ["smtp does not ask it"]}})
+    row = next(row for row in part["checklist"] if row["rule"] == "dkim")
+    assert row["state"] == "does_not" and row["why"] == "mx1: smtp does not ask it"
     # Another machine may sign what the inventory names a key for.
     named = {**DOMAIN, "dkim": [{"selector": "s1", "domain": None, "subdomains": False, "record": None}]}
     part = section(RECORDS, {"mx2": unsigned}, domains=[named])
