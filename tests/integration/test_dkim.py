@@ -257,6 +257,11 @@ def test_real_mail_is_signed_and_other_engines_verify_it(host, signer):
        "systemctl restart postfix")  # fmt: skip
     faults = module(host, "dkim_signing_info", signing=signing, signer=signer, domains=[DOMAIN, OTHER])["faults"]
     assert [fault for fault in faults if "does not ask" not in fault] == [], faults
+    # Who knows nothing of the configuration sees the keys that it signs with, too.
+    seen = module(host, "dkim_signing_info", signer=signer, domains=[DOMAIN, "unsigned.test"])
+    used = {row["domain"]: sorted(one["selector"] for one in row["signatures"]) for row in seen["probes"]}
+    assert used == {DOMAIN: sorted(expected), "unsigned.test": []}, seen
+    assert {(key["domain"], key["selector"], key["state"]) for key in seen["keys"]} >= {(DOMAIN, one, "present") for one in selectors}
     message = mail(host, DOMAIN, hash((host, signer)) % 10_000)
     verify(host, message, signer, expected, {key["name"]: key["record"] for key in made})
 

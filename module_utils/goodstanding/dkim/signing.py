@@ -193,6 +193,9 @@ def ask(place: tuple[str, t.Any], row: Signing, engine: types.ModuleType) -> See
     headers, body, sender = _message(row.domain)
     try:
         answer = milter.ask(place, headers, body, sender, sender)
+    except PermissionError:
+        why = f"{engine.NAME} does not answer at {_told(place)} to this user (Permission denied): let Ansible be root there (become)"
+        return Seen(row.domain, [], [why], True)
     except (OSError, milter.MilterError) as exc:
         why = f"{engine.NAME} does not answer at {_told(place)} ({exc}): systemctl start {engine.UNIT}"
         return Seen(row.domain, [], [why], True)

@@ -74,7 +74,10 @@ def _signer(host: str, proof: Row) -> Row:
     if proof.get("failed") or "signer" not in proof:
         why = str(proof.get("msg") or "nobody asked its signer")[:_MAX_TEXT]
         return {"host": host, "signer": None, "state": UNKNOWN, "faults": [why]}
-    return {"host": host, "signer": proof["signer"], "state": DOES_NOT if faults else HOLDS, "faults": faults}
+    # Who may not ask knows nothing of the signer.
+    barred = any("does not answer" in fault and "Permission denied" in fault for fault in faults)
+    state = UNKNOWN if barred else DOES_NOT if faults else HOLDS
+    return {"host": host, "signer": proof["signer"], "state": state, "faults": faults}
 
 
 def _keys(published: list[Row], signers: t.Mapping[str, Row], named: t.Iterable[Row]) -> list[Row]:

@@ -145,6 +145,14 @@ def test_a_host_that_leaves_mail_unsigned_is_no_host_that_signs():
     assert next(row for row in part["checklist"] if row["rule"] == "dkim")["state"] == "holds"
 
 
+def test_who_may_not_ask_a_signer_knows_nothing_of_it():
+    why = "OpenDKIM does not answer at /run/s to this user (Permission denied): let Ansible be root there (become)"
+    barred = {"signer": "opendkim", "faults": [why], "probes": [{"domain": "alpha.test", "signatures": [], "faults": [why]}], "keys": []}
+    part = section(RECORDS, {"mx1": barred})
+    assert part["signers"][0]["state"] == "unknown"
+    assert next(row for row in part["checklist"] if row["rule"] == "dkim")["state"] == "unknown"
+
+
 def test_a_key_in_dns_that_is_not_the_hosts_is_told():
     part = section({**RECORDS, ("s1._domainkey.alpha.test", "TXT"): ["v=DKIM1; k=rsa; p=" + GOOD[20:]]})
     key = next(row for row in part["keys"] if row["selector"] == "s1")
