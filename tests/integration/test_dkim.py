@@ -217,7 +217,9 @@ def test_keys_are_made_on_the_host_and_nothing_of_them_is_elsewhere():
             assert not said[-1]["changed"], said[-1]
             broken = module(host, "dkim_key", keys=[{**keys[0], "size": 4096}], signer=signer, regenerate="fail")
             assert broken["failed"] and "bits" in broken["msg"]
-            said.append(broken)
+            told = module(host, "dkim_signing_info", signer=signer, domains=[DOMAIN])
+            assert {key["selector"] for key in told["keys"]} >= {RSA[signer], ED[signer]}, told
+            said += [broken, told]
         on(host, "systemctl", "stop", f"dkim-test-watch-{host}")
         needles, seen, places = script(host, LEAKS, data=json.dumps(said)).strip().split(" ", 2)
         assert int(needles) > 100 and int(seen) > 20 and places == "[]", f"private octets on {host}: {places}"

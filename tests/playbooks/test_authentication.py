@@ -65,6 +65,10 @@ def test_an_assessment_sees_what_receivers_see(assess):
         ("mx1", "s1", True, "holds"),
         ("mx2", "s1", True, "holds"),
     ]
+    with zone_server(RECORDS) as server:
+        resolver = {"mail_dns_resolvers": ["127.0.0.1"], "mail_dns_resolver_port": server.port}
+        own, _, _ = assess(**INVENTORY, **resolver, mail_dns_domains=[{"domain": "mx1.alpha.test"}])
+    assert [row["domain"] for row in own["domains"]] == ["mx1.alpha.test"], "but where the inventory says so"
     (point,) = [what for what in points if "a DMARC record applies" in what]
     assert "asked by Google, Yahoo, Microsoft" in point
 
