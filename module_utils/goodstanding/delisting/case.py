@@ -75,7 +75,7 @@ class Override(t.NamedTuple):
 class Case(t.NamedTuple):
     """seen: when it was last judged; hit: when the list last showed something new; ask_at: an answer of before this may be an old one;
     clean_at: of the first clean answer; requests: how many were made; submitted_at: the latest; not_before: of the next one; relisted: how
-    often; frozen: why nothing is known; gates: as they were last."""
+    often; frozen: why nothing is known; asked_by: as in Way, when it was last seen listed; gates: as they were last."""
 
     subject: str
     list: str
@@ -93,6 +93,7 @@ class Case(t.NamedTuple):
     expected: float | None = None
     relisted: int = 0
     frozen: str = ""
+    asked_by: str = "anyone"
     override: Override | None = None
     gates: t.Mapping[str, Gate] = {}
 
@@ -114,7 +115,8 @@ class Case(t.NamedTuple):
 
 
 class Event(t.NamedTuple):
-    """What happened to a case: opened, hit, frozen, clean, cleared, relisted, state, override, submitted, refused, expired, clock."""
+    """What happened to a case. kind: opened, hit, frozen, clean, cleared, relisted, state, override, submitted, not_sent, refused,
+    expired, clock."""
 
     kind: str
     why: str
@@ -150,7 +152,7 @@ def _opened(subject: str, name: str, seen: Seen, way: Way, now: float) -> Case:
     hit = min(now, seen.since) if seen.since is not None else now
     return Case(
         subject, name, OPEN, now, now, hit, now + pause(way), tuple(sorted(set(seen.sources))), tuple(sorted(set(seen.codes))),
-        expected=None if way.expires is None else hit + way.expires,
+        expected=None if way.expires is None else hit + way.expires, asked_by=way.asked_by,
     )  # fmt: skip
 
 
@@ -194,6 +196,7 @@ def _listed(case: Case, seen: Seen, way: Way, gates: t.Mapping[str, Gate], now: 
         events.append(Event("hit", why))
     case = case._replace(
         clean_at=None, ask_at=now + pause(way), sources=tuple(sorted(sources | set(case.sources))), codes=tuple(sorted(codes)),
+        asked_by=way.asked_by,
         expected=case.expected if way.expires is None or case.asked else case.hit + way.expires,
     )  # fmt: skip
     return _settle(case, way, gates, now, events)
@@ -211,16 +214,16 @@ def _settle(case: Case, way: Way, gates: t.Mapping[str, Gate], now: float, event
         if now >= t.cast(float, case.submitted_at) + pause(way):
             case = case._replace(state=WAITING)
     elif case.state not in (REFUSED, EXPIRED) or now >= (case.not_before or 0.0):
-        case = case._replace(state=_unasked(case, way), gates={**gates, **_own(case, way, now)})
+        case = case._replace(state=_unasked(case), gates={**gates, **_own(case, way, now)})
     if case.state != before:
         events.append(Event("state", _state(case)))
     return Decision(case, tuple(events))
 
 
-def _unasked(case: Case, way: Way) -> str:
-    if way.asked_by == "nobody":
+def _unasked(case: Case) -> str:
+    if case.asked_by == "nobody":
         return WAITING
-    if way.asked_by == "provider":
+    if case.asked_by == "provider":
         return PROVIDER_ONLY
     return GATED if case.closed else READY
 
@@ -274,6 +277,15 @@ def submit(case: Case, way: Way, how: str, now: float) -> Decision:
         ask_at=max(case.ask_at, now + pause(way)),
     )  # fmt: skip
     return Decision(asked, (Event("submitted", how), Event("state", _state(asked))))
+
+
+def unsent(case: Case, before: Case, why: str) -> Decision:
+    """Return the case as it was before a request that certainly did not go; before: that case."""
+    if not case.asked:
+        return Decision(case, (Event("not_sent", why),))
+    kept = {name: getattr(before, name) for name in ("state", "requests", "submitted_at", "expected", "not_before", "override")}
+    back = case._replace(**kept)
+    return Decision(back, (Event("not_sent", why), Event("state", _state(back))))
 
 
 def refused(case: Case, way: Way, why: str, now: float) -> Decision:

@@ -91,7 +91,7 @@ def compose(case: Case, of: Told, way: Way, ledger: Ledger, contact: str, templa
     told = {"listed": _listed(case, of, ledger), "ended": _ended(case), "happened": _happened(ledger), "done": _done(ledger)}
     told["kept"] = _kept(case, ledger)
     values: Row = {
-        "case": case, "of": of, "how": lists.how(of.delisting), "verb": of.delisting.get("verb", "remove"), "asked_by": way.asked_by,
+        "case": case, "of": of, "how": lists.how(of.delisting), "verb": of.delisting.get("verb", "remove"), "asked_by": case.asked_by,
         "who": lists.who(of, case.codes), "cost": _COST[of.delisting["paid"]], "contact": contact.strip(), "day": day,
         "next": next_step(case, of, way), "machine": _machine(case, of), "quote": _quote(of), "told": told,
         "gates": [(_GATES.get(name, name), gate) for name, gate in case.gates.items()],
@@ -105,7 +105,7 @@ def compose(case: Case, of: Told, way: Way, ledger: Ledger, contact: str, templa
         lstrip_blocks=True,
         autoescape=False,  # noqa: S701 - plain text, which no browser reads
     )
-    asked = way.asked_by != "nobody"
+    asked = case.asked_by != "nobody"
     text = _tidy(environment.get_template("request.txt.j2").render(values)) if asked else ""
     reply = _tidy(environment.get_template("reply.txt.j2").render(values)) if of.delisting.get("verb") == "mitigate" else ""
     subject = f"Request to {values['verb']} {case.subject}" if asked else ""

@@ -23,6 +23,10 @@ TIERS = ("A", "B", "C")
 #: Kinds of delisting that nobody is to ask for: the entry ends by itself. Nothing is ever paid for.
 _NOBODY = ("auto_only", "none", "paid_optional")
 _DAY = 86400.0
+_GONE: Row = {
+    "kind": "none", "who": "nobody", "paid": "no",
+    "note": "How it is asked is not known now: the list has left the catalogue, or no log of this run holds a refusal of this receiver.",
+}  # fmt: skip
 
 
 class Told(t.NamedTuple):
@@ -65,7 +69,7 @@ def told(
             continue
         desk = _desk(row, desks)
         follows = (desk or {}).get("follows")
-        name: str = instead.get(follows, follows) if follows else desk["id"] if desk else row["source"]
+        name = str(instead.get(follows, follows)) if follows else desk["id"] if desk else row["source"]
         group = found.setdefault((row["subject"], name), _Found([], []))
         (group.quoted if follows else group.rows).append(row)
     sources = {(subject, name): before for subject, name, before in known}
@@ -114,7 +118,7 @@ def _told(
     return Told(
         seen,
         desk.get("name") or own.get("name") or next((row["list"] for row in rows), name),
-        _filled(facts or {"kind": "none", "who": "nobody", "paid": "no", "note": "This list has left the catalogue."}, key[0]),
+        _filled(facts or _GONE, key[0]),
         rows,
         of_address,
         tuple(hosts),

@@ -120,7 +120,7 @@ def test_a_receiver_that_quotes_a_list_is_that_lists_case():
 def test_a_list_that_has_left_the_catalogue_is_followed_and_nobody_is_asked():
     known = (ADDRESS, "dnsbl.gone.example", ("dnsbl.gone.example",))
     of = told(findings(), known)[known[:2]]
-    assert (of.seen.outcome, lists.way(of, ()).asked_by, of.delisting["note"]) == (SILENT, "nobody", "This list has left the catalogue.")
+    assert (of.seen.outcome, lists.way(of, ()).asked_by, of.delisting["note"]) == (SILENT, "nobody", lists._GONE["note"])
 
 
 def test_nothing_is_asked_for_money():
