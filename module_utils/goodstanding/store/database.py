@@ -9,6 +9,7 @@ A URL such as sqlite:////var/lib/x/goodstanding.db or postgresql+psycopg://user@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import typing as t
 from pathlib import Path
@@ -16,6 +17,14 @@ from pathlib import Path
 import sqlalchemy as sa
 
 METADATA = sa.MetaData()
+#: The version of the tables. A new table is simply made; what changes in a table that was there before is a step of MIGRATIONS.
+VERSION = 1
+#: How a store of a version becomes one of the next.
+MIGRATIONS: dict[int, t.Callable[[sa.Connection], None]] = {}
+STORE = sa.Table("store_version", METADATA, sa.Column("version", sa.Integer, primary_key=True, autoincrement=False))
+#: Seconds for which a run waits for another one that writes.
+PATIENCE = 60
+_LOCK = 0x676F6F64
 RUNS = sa.Table(
     "runs",
     METADATA,
@@ -83,11 +92,57 @@ def open_store(url: str) -> sa.Engine:
     try:
         if parsed.get_backend_name() == "sqlite" and parsed.database:
             Path(parsed.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        engine = sa.create_engine(parsed)
-        METADATA.create_all(engine)
+        engine = _engine(parsed)
+        if not _is_whole(engine):
+            with writing(engine) as connection:
+                _make(connection)
         return engine
     except (sa.exc.SQLAlchemyError, OSError, ImportError) as exc:
         raise StoreError(f"the store {parsed.render_as_string(hide_password=True)} cannot be opened: {_reason(exc)}") from None
+
+
+def _engine(url: sa.URL) -> sa.Engine:
+    return sa.create_engine(url, connect_args={"timeout": PATIENCE} if url.get_backend_name() == "sqlite" else {})
+
+
+def _is_whole(engine: sa.Engine) -> bool:
+    """Whether all tables are there, of this version; StoreError where they are of a newer one, which this release would spoil."""
+    tables = set(sa.inspect(engine).get_table_names())
+    if STORE.name not in tables:
+        return False
+    with engine.connect() as connection:
+        version = connection.execute(sa.select(STORE.c.version)).scalar()
+    if version is not None and version > VERSION:
+        raise StoreError(
+            f"the store {engine.url.render_as_string(hide_password=True)} is of version {version}, and this release knows {VERSION}: "
+            "run the release that wrote it, or name another store (goodstanding_state_url)"
+        )
+    return version == VERSION and set(METADATA.tables) <= tables
+
+
+def _make(connection: sa.Connection) -> None:
+    """Make the tables that are missing, and bring those of an earlier version to this one, in the transaction of one writer."""
+    old = sa.inspect(connection).has_table(RUNS.name)
+    METADATA.create_all(connection)
+    version = connection.execute(sa.select(STORE.c.version)).scalar()
+    if version is None:
+        version = 0 if old else VERSION  # a store of before there were versions
+        connection.execute(sa.insert(STORE).values(version=version))
+    for step in range(version, VERSION):
+        MIGRATIONS.get(step, lambda _: None)(connection)
+    connection.execute(sa.update(STORE).values(version=VERSION))
+
+
+@contextlib.contextmanager
+def writing(engine: sa.Engine) -> t.Iterator[sa.Connection]:
+    """Give a transaction in which nobody else reads in order to write: what is read there is true until its end. Others wait."""
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+        yield connection
+        connection.commit()
 
 
 def open_existing(url: str) -> sa.Engine | None:
@@ -96,8 +151,8 @@ def open_existing(url: str) -> sa.Engine | None:
         parsed = sa.make_url(url)
         if parsed.get_backend_name() == "sqlite" and not (parsed.database and Path(parsed.database).exists()):
             return None
-        engine = sa.create_engine(parsed)
-        return engine if set(METADATA.tables) <= set(sa.inspect(engine).get_table_names()) else None
+        engine = _engine(parsed)
+        return engine if _is_whole(engine) else None
     except (sa.exc.SQLAlchemyError, ImportError):
         return open_store(url)  # says what is wrong
 

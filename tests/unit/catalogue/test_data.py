@@ -23,7 +23,7 @@ def load(name: str) -> dict:
     return yaml.safe_load((CATALOGUE / f"{name}.yml").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("name", ["provider_replies", "retired_lists", "receivers"])
+@pytest.mark.parametrize("name", ["provider_replies", "retired_lists", "receivers", "delisting"])
 def test_a_file_keeps_to_its_schema_and_to_json(name):
     schema = json.loads((CATALOGUE / f"{name}.schema.json").read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)
@@ -49,6 +49,31 @@ def test_each_fact_of_a_list_has_a_source_and_a_date():
         said = any(row.get(name) for name in ("codes", "bits", "score", "category_trust", "any_code"))
         needed = {"tier", "access", "delisting", *(name for name in ("refusals", "test", "limits", "latency") if name in row)}
         assert needed | ({"codes"} if said else set()) <= known, row["zone"]
+
+
+def test_each_fact_of_how_a_list_is_asked_has_a_source_and_a_date():
+    data = load("blocklists")
+    of_all = {fact for source in data["sources"] for fact in source["facts"]}
+    own = {"kind", "by", "url", "mail", "who", "verb", "expected", "cool_down_days", "paid", "note"}  # of the entry's own delisting
+    for row in data["lists"]:
+        assert set(row["delisting"]) - own <= of_all, row["zone"]
+        assert set(row["delisting"].get("by_code", {})) <= set(row["codes"]), row["zone"]
+
+
+def test_a_desk_is_asked_as_a_list_is_and_leads_to_what_there_is():
+    schema = json.loads((CATALOGUE / "blocklists.schema.json").read_text(encoding="utf-8"))
+    data, zones = load("delisting"), {row["zone"] for row in load("blocklists")["lists"]}
+    rule = jsonschema.Draft202012Validator({"$defs": schema["$defs"], "$ref": "#/$defs/delisting"})
+    enrolments, asked = {row["id"] for row in data["enrolments"]}, {row["ask"] for row in load("provider_replies")["replies"]}
+    for desk in data["desks"]:
+        assert [error.message for error in rule.iter_errors(desk.get("delisting", {"kind": "none", "who": "nobody", "paid": "no"}))] == []
+        assert set(desk.get("first", ())) <= enrolments
+        assert desk.get("follows", "zen.spamhaus.org") in zones
+        assert set(desk["urls"]) <= asked, desk["id"]
+    urls = [url for desk in data["desks"] for url in desk["urls"]]
+    assert len(urls) == len(set(urls))
+    assert {row["alive"]["zone"] for row in data["enrolments"] if "zone" in row.get("alive", {})} <= zones
+    assert {"snds", "jmrp", "validity", "yahoo_cfl", "google_postmaster", "dnswl", "barracuda", "spamhaus_dqs"} == enrolments
 
 
 def test_no_zone_is_retired_twice():

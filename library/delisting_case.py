@@ -1,0 +1,455 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the Good Standing developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: delisting_case
+short_description: Follow each delisting to its end
+description:
+  - Runs on the controller, once for all hosts. Out of the findings of a run it opens a case for each address or name and each list that
+    names it (tiers A to C), judges what must hold before the list is asked, and closes a case where the list did not name it twice in a
+    row, by answers that can be believed. What could not be asked closes nothing.
+  - It writes a dossier of each open case into O(directory) - Markdown for a person, JSON, and the text for the form.
+  - With O(submitted), O(refused), O(override) or O(approve) it records what a person did or decided for one case. O(approve) sends the
+    request by mail, once, where the operator takes one by mail; it is in the ledger before it is sent.
+  - In check mode nothing is written, remembered or sent.
+version_added: 0.1.0
+author:
+  - Good Standing developers (@goodstanding)
+requirements:
+  - jinja2
+  - jsonschema
+  - PyYAML
+  - SQLAlchemy
+options:
+  state_url:
+    description: The database of runs, an SQLAlchemy URL. A password in it is kept out of every message.
+    type: str
+    required: true
+  findings:
+    description: The document of a run. Without it no case is judged, and only what a person did is recorded.
+    type: dict
+  catalogue:
+    description: C(blocklists.yml), beside which C(delisting.yml) lies.
+    type: path
+    required: true
+  templates:
+    description: The folder of the dossiers' templates.
+    type: path
+    required: true
+  directory:
+    description: The folder to write dossiers into; none are written where not set.
+    type: path
+  contact:
+    description: Whom an operator answers, the last lines of each request.
+    type: str
+    default: ""
+  enrolments:
+    description: What the fleet signed up for, rows of C(id), C(mailbox) and C(since) (a date).
+    type: list
+    elements: dict
+    default: []
+  submitted:
+    description: A person asked in this case, at the operator's form.
+    type: str
+  refused:
+    description: The operator refused in this case.
+    type: str
+  override:
+    description: The closed gates of this case are opened for its next request, for O(reason).
+    type: str
+  approve:
+    description: The prepared request of this case is to be mailed now.
+    type: str
+  reason:
+    description: Why, for O(override), for O(refused), and for O(submitted) of a case that is not ready.
+    type: str
+    default: ""
+  by:
+    description: Who did or decided it.
+    type: str
+    default: ""
+  mail_to:
+    description: Another address than the catalogue's, for O(approve).
+    type: str
+  relay:
+    description: >-
+      The relay for O(approve) - C(host), C(sender) and, where needed, C(port) (587), C(tls) (V(starttls), V(tls), V(none)), C(user),
+      C(password), C(ca_file).
+    type: dict
+    default: {}
+  retention_days:
+    description: >-
+      Runs, journal lines and requests' texts are deleted after so many days, but for what an open case rests on. 0 deletes nothing.
+    type: float
+    default: 30.0
+  export:
+    description: A file to write the whole store into, as JSON and without its secrets.
+    type: path
+attributes:
+  check_mode:
+    description: Can run in check mode and return changed status prediction without modifying target.
+    support: full
+  diff_mode:
+    description: Returns details on what has changed when in diff mode.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Follow the delistings
+  delisting_case:
+    state_url: "{{ goodstanding_store }}"
+    findings: "{{ goodstanding_document }}"
+    catalogue: catalogue/blocklists.yml
+    templates: roles/delisting/templates
+    directory: reports/cases
+    contact: Jane Doe, postmaster of example.com, postmaster@example.com
+"""
+
+RETURN = r"""
+cases:
+  description: Each case that is open, was closed by this run, or is the one that a person named.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    case:
+      description: Its name, such as V(zen.spamhaus.org/198.51.100.11).
+      type: str
+    subject:
+      description: The address or name.
+      type: str
+    list:
+      description: The zone, or the receiver's desk.
+      type: str
+    name:
+      description: The list's name.
+      type: str
+    state:
+      description: V(open), V(gated), V(ready), V(submitted), V(waiting), V(cleared), V(refused), V(expired), V(provider_only).
+      type: str
+    next:
+      description: What comes next, a sentence.
+      type: str
+    who:
+      description: Who may ask.
+      type: str
+    url:
+      description: Where, or null.
+      type: str
+    opened:
+      description: When, ISO 8601.
+      type: str
+    submitted_at:
+      description: When it was asked for last, or null.
+      type: str
+    not_before:
+      description: When it may be asked for at the earliest, or null.
+      type: str
+    expected:
+      description: When an end is expected, or null.
+      type: str
+    requests:
+      description: How often it was asked for.
+      type: int
+    relisted:
+      description: How often it was listed again.
+      type: int
+    frozen:
+      description: Why nothing is known of it at present, or null.
+      type: str
+    gates:
+      description: Rows of C(gate), C(state) (V(holds), V(does_not), V(unknown)), C(why) and C(overridden).
+      type: list
+      elements: dict
+    override:
+      description: C(reason), C(gates) and C(at), or null.
+      type: dict
+    dossier:
+      description: The file for a person, or null.
+      type: str
+    history:
+      description: All that happened, rows of C(time), C(run_id), C(kind), C(why).
+      type: list
+      elements: dict
+enrolments:
+  description: A row for each enrolment, with C(state) (V(alive), V(silent), V(lapsed), V(missing), V(unknown)), C(why), C(last), C(lapses).
+  type: list
+  elements: dict
+  returned: success
+request:
+  description: >-
+    What became of the request of O(approve) - C(state) (V(sent), V(not_sent), V(unknown)), C(message_id), C(detail); null otherwise.
+  type: dict
+  returned: success
+forgotten:
+  description: How many rows were deleted because of their age.
+  type: int
+  returned: success
+"""
+
+import pathlib
+import time
+import traceback
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
+from ..module_utils.goodstanding.delisting import case as cases
+from ..module_utils.goodstanding.delisting import enrolments, gates, lists, mail
+from ..module_utils.goodstanding.delisting.case import Case, CaseError
+from ..module_utils.goodstanding.findings.times import iso
+
+try:
+    from ..module_utils.goodstanding.delisting import dossier
+    from ..module_utils.goodstanding.dnsbl import catalogue
+    from ..module_utils.goodstanding.report import files
+    from ..module_utils.goodstanding.store import cases as ledger
+    from ..module_utils.goodstanding.store import database
+
+    IMPORT_ERROR = None
+except ImportError:
+    IMPORT_ERROR = traceback.format_exc()
+
+Row = dict[str, t.Any]
+#: What a person says of one case, at most one of them in a call.
+ACTS = ("submitted", "refused", "override", "approve")
+#: Findings of no run: nothing is known of any subject.
+_NONE: Row = {"observations": [], "addresses": [], "names": [], "feeds": []}
+
+
+class Run(t.NamedTuple):
+    """p: the module's parameters; desks, zones, entries: of the catalogue; now: epoch."""
+
+    p: Row
+    desks: list[Row]
+    zones: dict[str, Row]
+    entries: list[Row]
+    now: float
+
+    @property
+    def document(self) -> Row:
+        return self.p["findings"] or _NONE
+
+    @property
+    def name(self) -> str:
+        """Return the name of the run for the ledger."""
+        return str(self.p["findings"]["run"]["id"]) if self.p["findings"] else "-"
+
+    def told(self, known: t.Iterable[Case]) -> dict[lists.Key, lists.Told]:
+        return lists.told(self.document, self.desks, self.zones, [(case.subject, case.list, case.sources) for case in known])
+
+
+def open_run(p: Row, now: float) -> Run:
+    blocklists = pathlib.Path(p["catalogue"])
+    zones = {row["zone"]: row for row in catalogue.read(blocklists)[0]["lists"]}
+    data = catalogue.read(blocklists.with_name("delisting.yml"))[0]
+    return Run(p, lists.desks(data), zones, data["enrolments"], now)
+
+
+def authentication(document: Row, of: lists.Told) -> dict[str, cases.Gate]:
+    """Return what receivers see of a subject, by the names of gates.OF_ADDRESS; what is not named is not known."""
+    return {}
+
+
+def follow(run: Run, known: dict[str, Case]) -> dict[str, cases.Decision]:
+    """Return what this run makes of each case, and of each listing that is none yet."""
+    decisions = {}
+    by_key = {(case.subject, case.list): case for case in known.values()}
+    for key, of in run.told(known.values()).items():
+        before = by_key.get(key)
+        codes = of.seen.codes or (before.codes if before else ())
+        outside = gates.outside(run.document, of.of_address, authentication(run.document, of), run.now)
+        decision = cases.look(before, *key, of.seen, lists.way(of, codes), outside, run.now)
+        if decision.case is not None:
+            decisions[decision.case.id] = decision
+    return decisions
+
+
+def act(run: Run, known: dict[str, Case]) -> cases.Decision:
+    """Return what a person's word makes of a case."""
+    what = next(name for name in ACTS if run.p[name])
+    case = known.get(run.p[what])
+    if case is None:
+        names = ", ".join(sorted(known)[:20]) or "none"
+        raise CaseError(f"there is no case {run.p[what]}: it is named LIST/ADDRESS, and these are known: {names}")
+    of = run.told([case])[case.subject, case.list]
+    way, reason, by = lists.way(of, case.codes), run.p["reason"], f" (by {run.p['by']})" if run.p["by"] else ""
+    if what == "refused":
+        return cases.refused(case, way, reason + by, run.now)
+    events: tuple[cases.Event, ...] = ()
+    if what == "override" or (what == "submitted" and reason.strip() and case.state in (cases.GATED, cases.REFUSED, cases.EXPIRED)):
+        opened = cases.override(case, f"{reason}{by}" if reason.strip() else "", run.now)
+        if what == "override":
+            return opened
+        case, events = t.cast(Case, opened.case), opened.events
+    how = lists.how(of.delisting)
+    if what == "approve" and how != "mail":
+        where = of.delisting.get("url") or "its own page"
+        raise CaseError(f"{case.id} is not asked for by mail: go to {where}, then record it with -e submitted={case.id}")
+    word = f"by mail, approved{by}" if what == "approve" else f"a person filled in {of.delisting.get('url') or 'a form'}{by}"
+    asked = cases.submit(case, way, word, run.now)
+    return cases.Decision(asked.case, (*events, *asked.events))
+
+
+def compose(run: Run, engine: t.Any, case: Case, of: lists.Told) -> dossier.Dossier:
+    """Return a case's dossier, out of the ledger."""
+    locks = run.document["locks"]
+    incidents = {entry["incident"] for row in locks for entry in row["hosts"]}
+    lines = ledger.incident_lines(engine, incidents, {row["account"] for row in locks}) if engine is not None else []
+    events = ledger.history(engine, case.id) if engine is not None else []
+    told = dossier.Ledger(events, run.document, lines)
+    return dossier.compose(case, of, lists.way(of, case.codes), told, run.p["contact"], run.p["templates"])
+
+
+def approve(run: Run, engine: t.Any) -> Row:
+    """Mail the request of a case, which is in the ledger before it goes, and return what became of it."""
+    if not run.p["findings"]:
+        raise CaseError("give the findings of a run that judged the case (-e findings=FILE): the request is made out of them")
+    relay = mail.relay(run.p["relay"])
+    sent: list[t.Any] = []
+
+    def claim(book: ledger.Open) -> Case:
+        known = book.cases()
+        asked = act(run, known)
+        case = t.cast(Case, asked.case)
+        of = run.told([case])[case.subject, case.list]
+        made = compose(run, engine, known[case.id], of)
+        message = mail.message(relay, run.p["mail_to"] or of.delisting["mail"], made.subject, made.text, run.now)
+        sent.extend([message, known[case.id]])
+        book.save(case, asked.events)
+        given = {"message_id": str(message["Message-ID"]), "receiver": str(message["To"]), "text": made.text}
+        book.request(case, "mail", "sending", "it is not known whether it went: the run ended before it said so", **given)
+        return case
+
+    case = ledger.change(engine, run.name, run.now, claim)
+    outcome = mail.send(relay, sent[0])
+
+    def settle(book: ledger.Open) -> None:
+        if outcome.state == mail.NOT_SENT:
+            back = cases.unsent(book.cases()[case.id], sent[1], outcome.detail)
+            book.forget_request(case.id, case.requests)
+            book.save(t.cast(Case, back.case), back.events)
+        else:
+            book.settle(case.id, case.requests, outcome.state, outcome.detail)
+
+    ledger.change(engine, run.name, time.time(), settle)
+    return {"state": outcome.state, "message_id": str(sent[0]["Message-ID"]), "detail": outcome.detail}
+
+
+def row(run: Run, engine: t.Any, case: Case, of: lists.Told, dossiers: bool) -> Row:
+    """Return what is told of a case, and write its dossier."""
+    path = None
+    if dossiers and run.p["findings"] and case.state != cases.CLEARED:
+        made = compose(run, engine, case, of)
+        path = next(name for name in dossier.write(run.p["directory"], case, made, files.write, files.as_json) if name.endswith(".md"))
+
+    def date(seconds: float | None) -> str | None:
+        return iso(seconds) if seconds is not None else None
+
+    over = case.override
+    return {
+        "case": case.id, "subject": case.subject, "list": case.list, "name": of.name, "state": case.state, "who": lists.who(of, case.codes),
+        "next": dossier.next_step(case, of, lists.way(of, case.codes)), "url": of.delisting.get("url"), "opened": iso(case.opened),
+        "submitted_at": date(case.submitted_at), "not_before": date(case.not_before), "expected": date(case.expected),
+        "requests": case.requests, "relisted": case.relisted, "frozen": case.frozen or None,
+        "gates": [
+            {"gate": name, **gate._asdict(), "overridden": bool(over and name in over.gates)} for name, gate in case.gates.items()
+        ],
+        "override": {"reason": over.reason, "gates": list(over.gates), "at": iso(over.at)} if over else None, "dossier": path,
+        "history": ledger.history(engine, case.id) if engine is not None else [],
+    }  # fmt: skip
+
+
+def judge(run: Run, engine: t.Any, check_mode: bool) -> tuple[dict[str, Case], set[str]]:
+    """Return all cases after this run, and the ids of those that it says something of."""
+    acted = any(run.p[name] for name in (ACTS if check_mode else ACTS[:3]))
+
+    def work(known: dict[str, Case]) -> tuple[dict[str, Case], dict[str, cases.Decision]]:
+        decisions = follow(run, known) if run.p["findings"] else {}
+        after = {**known, **{name: t.cast(Case, decision.case) for name, decision in decisions.items()}}
+        if acted:
+            decision = act(run, after)
+            case = t.cast(Case, decision.case)
+            earlier = decisions[case.id].events if case.id in decisions else ()
+            decisions[case.id] = cases.Decision(case, (*earlier, *decision.events))
+            after[case.id] = case
+        return after, decisions
+
+    def write(book: ledger.Open) -> tuple[dict[str, Case], dict[str, cases.Decision]]:
+        after, decisions = work(book.cases())
+        for name, decision in decisions.items():
+            book.save(after[name], decision.events)
+            if run.p["submitted"] == name:
+                book.request(after[name], "form", "recorded", run.p["by"] or "by a person")
+        for entry in run.entries:
+            if enrolments.comes(entry, run.document):
+                book.alive(entry["id"])
+        return after, decisions
+
+    if check_mode:
+        after, decisions = work(ledger.load(engine) if engine is not None else {})
+    else:
+        after, decisions = ledger.change(engine, run.name, run.now, write)
+    named = {run.p[name] for name in ACTS if run.p[name]}
+    closed = {name for name, decision in decisions.items() if any(event.kind == "cleared" for event in decision.events)}
+    return after, {name for name, case in after.items() if case.state != cases.CLEARED} | closed | named
+
+
+def follow_all(p: Row, now: float, check_mode: bool) -> Row:
+    """Return the module's result."""
+    run = open_run(p, now)
+    engine: t.Any = database.open_existing(p["state_url"]) if check_mode else database.open_store(p["state_url"])
+    seen = ledger.enrolments(engine) if engine is not None else {}
+    enrolled = enrolments.rows(run.entries, p["enrolments"], run.document, seen, now)
+    after, shown = judge(run, engine, check_mode)
+    request = approve(run, engine) if p["approve"] and not check_mode else None
+    if request:
+        after = ledger.load(engine)
+    told = run.told(after.values())
+    dossiers = bool(p["directory"]) and not check_mode
+    rows = [row(run, engine, case, told[case.subject, case.list], dossiers) for name, case in after.items() if name in shown]
+    forgotten = 0
+    if not check_mode:
+        if p["export"]:
+            files.write(p["export"], files.as_json(ledger.export(engine)))
+        forgotten = ledger.forget(engine, now, p["retention_days"]) if p["retention_days"] else 0
+    return {"cases": rows, "enrolments": enrolled, "request": request, "forgotten": forgotten}
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "state_url": {"type": "str", "required": True, "no_log": True},
+            "findings": {"type": "dict"},
+            "catalogue": {"type": "path", "required": True},
+            "templates": {"type": "path", "required": True},
+            "directory": {"type": "path"},
+            "contact": {"type": "str", "default": ""},
+            "enrolments": {"type": "list", "elements": "dict", "default": []},
+            **{name: {"type": "str"} for name in (*ACTS, "mail_to")},
+            "reason": {"type": "str", "default": ""},
+            "by": {"type": "str", "default": ""},
+            "relay": {"type": "dict", "default": {}, "no_log": True},
+            "retention_days": {"type": "float", "default": 30.0},
+            "export": {"type": "path"},
+        },
+        mutually_exclusive=[ACTS],
+        supports_check_mode=True,
+    )
+    if IMPORT_ERROR:
+        module.fail_json(msg=missing_required_lib("jinja2, jsonschema, PyYAML and SQLAlchemy"), exception=IMPORT_ERROR)
+    if module.params["retention_days"] < 0:
+        module.fail_json(msg=f"retention_days is {module.params['retention_days']:g}: it is a number of days, or 0 to delete nothing")
+    try:
+        result = follow_all(module.params, time.time(), module.check_mode)
+    except (CaseError, mail.MailError, database.StoreError, catalogue.CatalogueError, files.ReportError, OSError) as exc:
+        module.fail_json(msg=str(exc))
+    module.exit_json(changed=bool(result["request"] and result["request"]["state"] != mail.NOT_SENT), **result)
+
+
+if __name__ == "__main__":
+    main()

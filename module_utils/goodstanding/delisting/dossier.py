@@ -1,0 +1,301 @@
+# Copyright: (c) 2026, the Good Standing developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is told to a list's operator, and to the person who asks: sentences, each with the rows of the ledger that say so.
+
+Nothing is told that no row says. No account and no person is named to an operator: what matters to it is that it has ended.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import typing as t
+from pathlib import Path
+
+import jinja2
+
+from ..findings.ended import HOLDS
+from ..findings.times import epoch
+from ..triage.fleet import kind_of
+from . import lists
+from .case import CLEARED, EXPIRED, GATED, OPEN, PROVIDER_ONLY, READY, REFUSED, SUBMITTED, WAITING, Case, Way
+from .lists import Told
+
+Row = dict[str, t.Any]
+
+#: What holds of an address, in the words of whoever runs it.
+_AUTHENTICATION = {
+    "fcrdns": "the reverse name of the address leads back to it",
+    "helo": "the server introduces itself with a name that leads to its address",
+    "spf": "SPF names the address",
+    "dkim": "mail is signed with DKIM",
+    "dmarc": "DMARC is published and holds",
+}
+_GATES = {
+    "outbreak": "the outbreak has ended",
+    "account": "every account that was used is locked, or was let in again",
+    "queue": "no mail of it is queued",
+    "limits": "sending limits are in force",
+    "fcrdns": "reverse and forward name agree",
+    "helo": "the HELO name is right",
+    "spf": "SPF holds",
+    "dkim": "DKIM holds",
+    "dmarc": "DMARC holds",
+    "named": "the list names it now, by an answer that can be believed",
+    "quiet": "the list has had no new hit for its own time",
+    "cool_down": "it is not too early to ask",
+    "outside": "what must hold first was looked at",
+}
+_COST = {
+    "no": "nothing",
+    "optional": "nothing; do not pay for the faster removal that is offered",
+    "required": "money, so do not ask: it is of no use to pay a list",
+}
+
+
+class Statement(t.NamedTuple):
+    """A sentence, and the ids of the ledger's rows that it rests on."""
+
+    text: str
+    rows: tuple[str, ...]
+
+
+class Ledger(t.NamedTuple):
+    """What the ledger has for a case. events: of the case, the oldest first, with id, time (ISO), kind, why; document: the findings of the
+    run that judged it, whose row is run/ID; journal: lines of the hosts' journals with id, host, time (epoch), step and more."""
+
+    events: t.Sequence[Row]
+    document: Row
+    journal: t.Sequence[Row]
+
+
+class Dossier(t.NamedTuple):
+    """subject: of a mail; text: for the form or mail; reply: to a first refusal, empty where there is none prepared; markdown: all for the
+    person who asks; data: the same for a machine."""
+
+    subject: str
+    text: str
+    reply: str
+    markdown: str
+    data: Row
+
+
+def day(seconds: float) -> str:
+    """Return 24 November 2026 at 06:10 UTC."""
+    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime("%-d %B %Y at %H:%M UTC")
+
+
+def compose(case: Case, of: Told, way: Way, ledger: Ledger, contact: str, templates: str) -> Dossier:
+    """Return the dossier. contact: whom the operator answers, from the inventory; templates: the folder of them."""
+    told = {"listed": _listed(case, of, ledger), "ended": _ended(case), "happened": _happened(ledger), "done": _done(ledger)}
+    told["kept"] = _kept(case, ledger)
+    values: Row = {
+        "case": case, "of": of, "how": lists.how(of.delisting), "verb": of.delisting.get("verb", "remove"), "asked_by": case.asked_by,
+        "who": lists.who(of, case.codes), "cost": _COST[of.delisting["paid"]], "contact": contact.strip(), "day": day,
+        "next": next_step(case, of, way), "machine": _machine(case, of), "quote": _quote(of), "told": told,
+        "gates": [(_GATES.get(name, name), gate) for name, gate in case.gates.items()],
+        "texts": {name: " ".join(row.text for row in rows) for name, rows in told.items()},
+        "refusal": _quote(of) if any(row["source"].startswith("log:") for row in of.rows) else "",
+    }  # fmt: skip
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(templates),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701 - plain text, which no browser reads
+    )
+    asked = case.asked_by != "nobody"
+    text = _tidy(environment.get_template("request.txt.j2").render(values)) if asked else ""
+    reply = _tidy(environment.get_template("reply.txt.j2").render(values)) if of.delisting.get("verb") == "mitigate" else ""
+    subject = f"Request to {values['verb']} {case.subject}" if asked else ""
+    markdown = _tidy(environment.get_template("dossier.md.j2").render(**values, text=text, reply=reply))
+    request = {"by": values["how"], "url": of.delisting.get("url"), "mail": of.delisting.get("mail")}
+    data = {
+        **{"case": case.id, "subject": case.subject, "list": case.list, "name": of.name, "state": case.state, "next": values["next"]},
+        "request": {
+            **request, **{name: values[name] for name in ("who", "cost", "machine")}, "subject": subject, "text": text, "reply": reply,
+        },
+        "not_before": case.not_before,
+        "expected": case.expected,
+        "statements": {name: [row._asdict() for row in rows] for name, rows in told.items()},
+        "gates": {name: gate._asdict() for name, gate in case.gates.items()},
+        "override": case.override._asdict() if case.override else None,
+    }  # fmt: skip
+    return Dossier(subject, text, reply, markdown, data)
+
+
+def next_step(case: Case, of: Told, way: Way) -> str:
+    """Return what comes next, and who does it, as a sentence."""
+    where = of.delisting.get("url") or of.delisting.get("mail") or "the operator's own page"
+    expected = f", expected by {day(case.expected)}" if case.expected else ""
+    if case.state in (OPEN, GATED):
+        first = next(((name, gate) for name, gate in case.closed.items()), None)
+        return (
+            f"Do not ask yet: {first[1].why or _GATES.get(first[0], first[0]) + ' is ' + first[1].state}." if first else "Do not ask yet."
+        )
+    if case.state == READY:
+        if lists.how(of.delisting) == "machine":
+            return f"Run the command from {case.subject} itself, then record it: -e submitted={case.id}."
+        if lists.how(of.delisting) == "mail":
+            return f"Read the text and let it be sent to {where}: -e approve={case.id}."
+        return f"Fill in {where} with the text below, then record it: -e submitted={case.id}."
+    if case.state == PROVIDER_ONLY:
+        return f"Give the text below to the owner of the network ({lists.who(of, case.codes)}), then record it: -e submitted={case.id}."
+    if case.state in (SUBMITTED, WAITING) and case.submitted_at:
+        return f"Wait: it was asked for on {day(case.submitted_at)}{expected}. Every run asks the list again."
+    if case.state == WAITING:
+        return f"Wait: nobody can ask, the entry ends by itself{expected}. Every run asks the list again."
+    if case.state in (REFUSED, EXPIRED):
+        until = f" not before {day(case.not_before)}" if case.not_before else ""
+        return f"Find out what the list still sees; it may be asked again{until}."
+    return "Nothing: the list has not named it twice in a row." if case.state == CLEARED else "Look at it."
+
+
+def _listed(case: Case, of: Told, ledger: Ledger) -> list[Statement]:
+    found = [row for row in ledger.events if row["kind"] in ("opened", "relisted")]
+    host = f" ({', '.join(of.hosts[:3])})" if of.hosts else ""
+    said = []
+    for row in of.rows:
+        if row["outcome"] not in ("listed", "listed_unknown_code"):
+            continue
+        receiver = ":" in row["source"]
+        codes = f" with {', '.join(row['codes'])}" if row["codes"] else ""
+        means = "; ".join(row["meanings"]).rstrip(".")
+        means = f": {means}" if means and receiver else f" ({means})" if means else ""
+        text = f"{case.subject}{host} is {'refused by' if receiver else 'in'} {of.name}{codes}{means}."
+        said.append(Statement(text, (f"run/{ledger.document['run']['id']}/observations/{row['source']}",)))
+    if not said and found:
+        codes = f" with {', '.join(case.codes)}" if case.codes else ""
+        said.append(Statement(f"{case.subject}{host} was in {of.name}{codes} when it was last seen there.", (found[-1]["id"],)))
+    seen = [row for row in of.rows if row["since"]]
+    if seen and not case.relisted:
+        rows = tuple(f"run/{ledger.document['run']['id']}/observations/{row['source']}" for row in seen)
+        said.append(Statement(f"We saw it there first on {day(min(epoch(row['since']) for row in seen))}.", rows))
+    for row in found:
+        if row["kind"] == "relisted" or (not seen and not case.relisted):
+            what = "It was listed again" if row["kind"] == "relisted" else "We saw it there first"
+            said.append(Statement(f"{what} on {day(epoch(row['time']))}.", (row["id"],)))
+    return said
+
+
+def _ended(case: Case) -> list[Statement]:
+    gate = case.gates.get("outbreak")
+    return [Statement("The cause has ended.", (f"case/{case.id}/gates/outbreak",))] if gate and gate.state == HOLDS else []
+
+
+def _happened(ledger: Ledger) -> list[Statement]:
+    run, locks = f"run/{ledger.document['run']['id']}", ledger.document["locks"]
+    logins = [row["account"] for row in locks if kind_of(row["account"]) == "login"]
+    users = [row["account"] for row in locks if kind_of(row["account"]) != "login"]
+    if not locks:
+        proven = ledger.document["outbreak"]["state"] == "none"
+        return [Statement("Our logs show no account that sends spam at present.", (f"{run}/outbreak",))] if proven else []
+    hosts = sorted({entry["host"] for row in locks for entry in row["hosts"]})
+    who = [f"{_count(len(logins), 'mail account')} of ours"] if logins else []
+    who += [f"{_count(len(users), 'program')} on our own servers"] if users else []
+    text = f"{_and(who)} {'was' if len(locks) == 1 else 'were'} used by somebody else to send spam through {_and(hosts)}."
+    return [Statement(text[0].upper() + text[1:], tuple(f"{run}/locks/{row['account']}" for row in locks))]
+
+
+#: What the end of an outbreak proves, by the number of its condition.
+_PROVEN = {
+    2: "our logs show no message of {0} that was accepted",
+    4: "no mail of {0} is queued",
+    5: "no session of {0} is open",
+    7: "no other account stands out",
+}
+
+
+def _done(ledger: Ledger) -> list[Statement]:
+    said: list[Statement] = []
+
+    def of(step: str, field: str) -> list[Row]:
+        return [row for row in ledger.journal if row.get("step") == step and row.get(field)]
+
+    def say(text: str, rows: list[Row]) -> None:
+        said.append(Statement(text, tuple(row["id"] for row in rows)))
+
+    locked = of("finish", "accounts")
+    if locked:
+        closed = sum(int(row.get("closed") or 0) for row in locked)
+        ended = f", and ended {_count(closed, 'session')} that {'was' if closed == 1 else 'were'} open" if closed else ""
+        what = "the account" if len({name for row in locked for name in row["accounts"]}) == 1 else "the accounts"
+        hosts = _and(sorted({row["host"] for row in locked}))
+        say(f"We locked {what} on {hosts} on {day(max(row['time'] for row in locked))}{ended}.", locked)
+    for step, verb, where in (("queue held", "stopped", "in the queue"), ("queue deleted", "deleted", "from the queue")):
+        rows = of(step, "count")
+        if rows:
+            say(f"We {verb} {_count(sum(int(row['count']) for row in rows), 'message')} {where}.", rows)
+    again = of("reinstate", "accounts")
+    if again:
+        say(f"The owner was let in again on {day(max(row['time'] for row in again))}.", again)
+    held = [row["number"] for row in ledger.document["outbreak"]["conditions"] if row["number"] in _PROVEN and row["state"] == HOLDS]
+    if held:
+        conditions = tuple(f"run/{ledger.document['run']['id']}/outbreak/{number}" for number in held)
+        whom = "it" if len(ledger.document["locks"]) == 1 else "them"
+        said.append(Statement(f"Since then {_and([_PROVEN[number].format(whom) for number in held])}.", conditions))
+    return said
+
+
+def _kept(case: Case, ledger: Ledger) -> list[Statement]:
+    said, run = list[Statement](), f"run/{ledger.document['run']['id']}"
+    if case.gates.get("limits") and case.gates["limits"].state == HOLDS:
+        rows = tuple(f"{run}/limits/{row['host']}" for row in ledger.document["limits"])
+        said.append(Statement("Every account may send a limited number of messages; a test account that went beyond was refused.", rows))
+    for row in ledger.document["outbreak"]["conditions"]:
+        if row["number"] == 8 and row["state"] == HOLDS:
+            said.append(Statement("Filters and forwards that the intruder may have left were reviewed.", (f"{run}/outbreak/8",)))
+    good = [name for name in _AUTHENTICATION if name in case.gates and case.gates[name].state == HOLDS]
+    if good:
+        text = _and([_AUTHENTICATION[name] for name in good])
+        said.append(Statement(f"{text[0].upper()}{text[1:]}.", tuple(f"case/{case.id}/gates/{name}" for name in good)))
+    return said
+
+
+def _machine(case: Case, of: Told) -> str:
+    """Return the command that asks, where a list takes a request of the listed address itself."""
+    if lists.how(of.delisting) != "machine":
+        return ""
+    try:
+        version = ipaddress.ip_address(case.subject).version
+    except ValueError:
+        return ""
+    return f"curl -{version} --interface {case.subject} {of.delisting['url']}"
+
+
+def _quote(of: Told) -> str:
+    """Return the list's own words, which are text from outside, on one line and without a mark that would end the quotation."""
+    words = next((row["reason"] for row in of.rows if row["reason"]), "") or ""
+    return " ".join("".join(letter for letter in words if letter.isprintable() or letter.isspace()).replace("`", "'").split())[:400]
+
+
+def _and(words: t.Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _count(number: int, what: str) -> str:
+    words = {1: "one", 2: "two", 3: "three"}
+    return f"{words.get(number, f'{number:,}')} {what}{'' if number == 1 else 's'}"
+
+
+def _tidy(text: str) -> str:
+    """Return the text with no two empty lines in a row, and a line's end at its end."""
+    lines: list[str] = []
+    for line in text.strip().splitlines():
+        if line.strip() or (lines and lines[-1]):
+            lines.append(line.rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def write(folder: str, case: Case, dossier: Dossier, put: t.Callable[[str, str], None], as_json: t.Callable[[Row], str]) -> list[str]:
+    """Write the files of a dossier and return their paths. put: writes a file whole; as_json: of the report."""
+    name = Path(folder) / case.id.replace("/", "_").replace(":", "_")
+    files = {
+        f"{name}.md": dossier.markdown,
+        f"{name}.json": as_json(dossier.data),
+        **({f"{name}.txt": dossier.text} if dossier.text else {}),
+    }
+    for path, text in files.items():
+        put(path, text)
+    return sorted(files)

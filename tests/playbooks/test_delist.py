@@ -1,0 +1,105 @@
+# Copyright: (c) 2026, the Good Standing developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""playbooks/delist.yml as a person runs it: with the real module, a real store, and a real SMTP server as the relay."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from goodstanding_src.module_utils.goodstanding.store import cases as ledger
+from goodstanding_src.module_utils.goodstanding.store import database
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "tests/unit/delisting"), str(ROOT / "tests/servers")]
+import smtp_server  # noqa: E402  a folder of tests, no package
+import verified  # noqa: E402
+
+ZEN, MAILED = (f"{name}/{verified.ADDRESS}" for name in ("zen.spamhaus.org", "t-online"))
+
+
+@pytest.fixture
+def delist(play, tmp_path, monkeypatch):
+    """Return what runs the playbook on findings with a listing and a receiver's refusal: (exit code, its output as one line)."""
+    monkeypatch.delenv("CI", raising=False)
+    document = verified.findings(verified.observation(), verified.reply("t_online_blocked", "BL"))
+    document["run"]["started"] = document["run"]["finished"] = verified.iso(time.time())
+    (tmp_path / "found.json").write_text(json.dumps(document))
+
+    def run(with_findings=True, **given):
+        found = {"findings": str(tmp_path / "found.json")} if with_findings else {}
+        code, _, output = play("delist", delisting_contact="Jane Doe", **found, **given)
+        return code, " ".join(output.replace('"', "").split())
+
+    return run
+
+
+def states(tmp_path):
+    return {name: case.state for name, case in ledger.load(database.open_store(f"sqlite:///{tmp_path}/store.db")).items()}
+
+
+def test_cases_open_by_themselves_and_say_what_comes_next(delist, tmp_path):
+    code, said = delist()
+    assert code == 0, said
+    assert states(tmp_path) == {ZEN: "gated", MAILED: "gated"}
+    assert f"{ZEN}: gated. Do not ask yet: " in said
+    assert (tmp_path / "cases" / f"zen.spamhaus.org_{verified.ADDRESS}.md").read_text().startswith("# 198.51.100.11 in Spamhaus ZEN")
+
+
+def test_what_a_person_did_is_recorded_without_findings_and_for_a_reason_where_gates_are_closed(delist, tmp_path):
+    delist()
+    code, said = delist(with_findings=False, submitted=ZEN)
+    assert code != 0
+    assert "not ready" in said
+    assert "-e reason=" in said
+    code, said = delist(with_findings=False, submitted=ZEN, reason="asked by telephone")
+    assert code == 0, said
+    assert states(tmp_path)[ZEN] == "submitted"
+
+
+def test_an_approved_request_goes_through_the_relay_once(delist, tmp_path):
+    delist()
+    assert delist(override=MAILED, reason="the name servers were looked at by hand")[0] == 0
+    with smtp_server.serving() as server:
+        relay = {"host": "127.0.0.1", "port": server.port, "tls": "none", "sender": "postmaster@example.com"}
+        code, said = delist(approve=MAILED, delisting_relay=relay)
+        assert code == 0, said
+        assert "The relay took the request" in said
+        code, said = delist(approve=MAILED, delisting_relay=relay)
+        assert code != 0
+        assert "asked for already" in said
+    assert [receiver for receiver, _ in server.taken] == ["tosa@rx.t-online.de"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "lasts"), [({"CI": "true"}, False), ({"CI": "true", "GOODSTANDING_STATE_URL": "sqlite://"}, True), ({}, True)]
+)
+def test_a_runner_whose_disk_does_not_last_is_told_so(environment, lasts):
+    clean = {name: value for name, value in os.environ.items() if name not in ("CI", "GOODSTANDING_STATE_URL")}
+    command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", "playbooks/delist.yml"]
+    done = subprocess.run(
+        command, env={**clean, **environment}, cwd=ROOT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+    )
+    said = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode == 2, "it stops there, or where it finds no findings"
+    assert ("This runner's disk does not last" in said) != lasts
+    assert ("run playbooks/assess.yml first" in said) == lasts
+
+
+def test_two_words_at_once_are_refused(delist):
+    delist()
+    code, said = delist(submitted=ZEN, refused=ZEN)
+    assert code != 0
+    assert "mutually exclusive" in said
+
+
+def test_without_findings_it_says_what_is_missing(delist):
+    code, said = delist(with_findings=False)
+    assert code == 2
+    assert "run playbooks/assess.yml first" in said

@@ -1,0 +1,230 @@
+# Copyright: (c) 2026, the Good Standing developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from goodstanding_src.module_utils.goodstanding.delisting import case as cases
+from goodstanding_src.module_utils.goodstanding.delisting import dossier, gates, lists
+from goodstanding_src.module_utils.goodstanding.delisting.case import Gate, look
+from goodstanding_src.module_utils.goodstanding.findings.ended import HOLDS
+from goodstanding_src.module_utils.goodstanding.store import cases as ledger
+from goodstanding_src.module_utils.goodstanding.store import database, journals
+
+sys.path.insert(0, str(Path(__file__).parent))
+import verified as found
+
+TEMPLATES = str(found.ROOT / "roles/delisting/templates")
+CONTACT = "Jane Doe, postmaster of example.com\npostmaster@example.com, +49 30 1234567"
+MALLORY = {"accounts": ["mallory@example.com"], "incident": "r0"}
+JOURNALS = {
+    "mx1.example.com": [
+        {"chain": f"{1:032x}", "time": found.LOCKED, "step": "finish", "closed": 6, "faults": [], **MALLORY},
+        {"chain": f"{2:032x}", "time": found.LOCKED + 9, "step": "queue held", "count": 83, **MALLORY},
+        {"chain": f"{3:032x}", "time": found.LOCKED + 900, "step": "queue deleted", "count": 80, **MALLORY},
+    ],
+    "mx2.example.com": [{"chain": f"{4:032x}", "time": found.LOCKED + 2, "step": "finish", "closed": 0, "faults": [], **MALLORY}],
+}
+HELD = {name: Gate(HOLDS, "") for name in gates.OF_ADDRESS}
+OPERATORS = [row["zone"] for row in found.ZONES.values() if row["kind"] == "block" and row["tier"] in lists.TIERS]
+REPLIES = [row for row in found.REPLIES if row["about"] == "address" and row["ask"]]
+
+
+@pytest.fixture
+def engine(tmp_path):
+    return database.open_store(f"sqlite:///{tmp_path}/store.db")
+
+
+def listed(zone):
+    """Return an observation of a zone with its first code of a block."""
+    entry = found.ZONES[zone]
+    codes = [code for code, means in entry["codes"].items() if isinstance(means, str) or means.get("means", "listed") == "listed"]
+    subject = (
+        "spam.example.net"
+        if entry["answers_for"] == ["domain"]
+        else "2001:db8::25"
+        if "ipv4" not in entry["answers_for"]
+        else found.ADDRESS
+    )
+    return found.observation(zone, codes[:1] or ["127.0.0.2"], subject=subject, reason="Listed, see our page")
+
+
+def composed(engine, *rows, document=None, lines=JOURNALS, contact=CONTACT):
+    """Return (case, dossier) of rows, out of a store in which a run wrote what it found."""
+    document = document or found.findings(*rows)
+    ((subject, name), of), *_ = lists.told(document, found.DESKS, found.ZONES, ()).items()
+    way = lists.way(of, of.seen.codes)
+    opened = look(None, subject, name, of.seen, way, gates.outside(document, of.of_address, HELD, found.NOW), found.NOW)
+    database.save_run(engine, document)
+    journals.save(engine, lines)
+    ledger.change(engine, document["run"]["id"], found.NOW, lambda book: book.save(opened.case, opened.events))
+    told = dossier.Ledger(ledger.history(engine, opened.case.id), document, ledger.incident_lines(engine, ["r0"], ["mallory@example.com"]))
+    return opened.case, dossier.compose(opened.case, of, way, told, contact, TEMPLATES)
+
+
+def statements(data):
+    return [row for rows in data["statements"].values() for row in rows]
+
+
+def traced(engine, made):
+    """Assert that each statement names rows of the ledger that exist, and that its figures and names are in them."""
+    assert statements(made.data)
+    for row in statements(made.data):
+        assert row["rows"], row["text"]
+        rows = {name: ledger.resolve(engine, name) for name in row["rows"]}
+        assert all(rows.values()), rows
+        said = json.dumps(list(rows.values()))
+        for name in re.findall(r"mx\d\.example\.com|127\.\d+\.\d+\.\d+|\bS\d{4}\b|198\.51\.100\.\d+", row["text"]):
+            assert name in said or any(name in each for each in row["rows"]) or name in made.data["subject"] or _of_host(name, rows), row
+        for number in re.findall(r"\b(\d+) (?:messages|sessions)", row["text"]):
+            figures = [each.get("count") or each.get("closed") for each in rows.values()]
+            assert int(number) == sum(filter(None, figures)), row
+
+
+def _of_host(name, rows):
+    """Whether a journal's row is of that host, which is its column and not in the line."""
+    hosts = {line["chain"]: host for host, lines in JOURNALS.items() for line in lines}
+    return any(hosts.get(each.get("chain")) == name for each in rows.values() if isinstance(each, dict))
+
+
+def written_well(text, name):
+    """Assert that it reads as a person writes: whole sentences, no word of a program, nothing left open."""
+    assert not re.search(
+        r"\bNone\b|\bnull\b|\{|\}|does_not|_only|  \S|\(\)|undefined|\.\.(?!\.)| ,| \.(?:\s|$)", text.replace("    ", "")
+    ), (name, text)
+    assert "\n\n\n" not in text
+    for line in text.splitlines():
+        if line and not line.startswith(("    ", "Jane", "postmaster@")):
+            assert line[0].isupper() or line[0].isdigit(), (name, line)
+            assert line.endswith("."), (name, line)
+
+
+@pytest.mark.parametrize("zone", OPERATORS)
+def test_a_dossier_for_each_operator_of_a_list(engine, zone):
+    case, made = composed(engine, listed(zone))
+    traced(engine, made)
+    written_well(made.text, zone)
+    facts = found.ZONES[zone]["delisting"]
+    assert case.subject in made.markdown
+    assert facts.get("url", "").replace("{ip}", case.subject) in made.markdown
+    assert ("Do not ask yet" in made.markdown) == (case.state == cases.GATED)
+    if case.state == cases.WAITING:
+        assert made.text == ""
+        assert "nobody can ask" in made.markdown
+    else:
+        assert CONTACT in made.text
+        assert "mallory" not in made.text
+
+
+@pytest.mark.parametrize("entry", REPLIES, ids=lambda row: row["id"])
+def test_a_dossier_for_each_receiver_that_keeps_a_list(engine, entry):
+    case, made = composed(engine, found.reply(entry["id"], "S3150" if entry["id"] == "microsoft_olc" else "550"))
+    traced(engine, made)
+    written_well(made.text.split("This is the whole refusal:")[0], entry["id"])
+    assert "mallory" not in made.text
+    if made.text and case.list not in found.ZONES:
+        assert entry["example"][:60].replace("`", "'") in made.text
+
+
+def test_every_operator_is_covered():
+    assert len(OPERATORS) > 20
+    assert {"zen.spamhaus.org", "b.barracudacentral.org", "combined.mail.abusix.zone", "bl.mailspike.net", "dnsbl-1.uceprotect.net"} <= set(
+        OPERATORS
+    )
+
+
+def test_the_text_says_what_happened_what_was_done_and_what_holds(engine):
+    _, made = composed(engine, found.observation())
+    assert made.text == (
+        "Please remove 198.51.100.11 (mx1.example.com) from Spamhaus ZEN, where it is listed with 127.0.0.4. The cause has ended.\n\n"
+        "One mail account of ours was used by somebody else to send spam through mx1.example.com and mx2.example.com. We locked the "
+        "account on mx1.example.com and mx2.example.com on 17 November 2026 at 09:06 UTC, and ended 6 sessions that were open. We stopped "
+        "83 messages in the queue. We deleted 80 messages from the queue. Since then our logs show no message of it that was accepted, no "
+        "mail of it is queued, no session of it is open and no other account stands out.\n\n"
+        "So that it does not happen again: every account may send a limited number of messages; a test account that went beyond was "
+        "refused. Filters and forwards that the intruder may have left were reviewed. The reverse name of the address leads back to it, "
+        "the server introduces itself with a name that leads to its address, SPF names the address, mail is signed with DKIM and DMARC is "
+        f"published and holds.\n\n{CONTACT}\n"
+    )
+
+
+@pytest.mark.parametrize("number", [2, 4, 5, 7, 8])
+def test_nothing_is_told_that_was_not_proven(engine, number):
+    words = {2: "no message of it", 4: "no mail of it", 5: "no session", 7: "no other account", 8: "Filters and forwards"}[number]
+    document = found.findings(found.observation())
+    assert words in composed(engine, document=copy.deepcopy(document))[1].text
+    document["outbreak"]["conditions"][number - 1]["state"] = "unknown"
+    document["outbreak"]["state"] = "not_proven"
+    text = composed(engine, document=document)[1].text
+    assert words not in text
+    assert "The cause has ended" not in text
+
+
+def test_nothing_is_told_of_a_journal_that_is_not_there(engine):
+    assert "locked" not in composed(engine, found.observation(), lines={})[1].text
+
+
+def test_microsofts_dossier_has_the_refusal_the_reply_and_what_comes_first(engine):
+    _, made = composed(engine, found.reply("microsoft_olc", "S3150"))
+    assert made.text.startswith("Please look at our address 198.51.100.11 (mx1.example.com) again and end its block (S3150).")
+    assert "    550 5.7.1 Unfortunately, messages from [198.51.100.11] weren't sent." in made.text
+    assert made.reply.startswith("Thank you for your answer. Our mail from 198.51.100.11 is still refused (S3150)")
+    written_well(made.reply, "reply")
+    assert "Sign up first for Microsoft SNDS and Microsoft JMRP." in made.markdown
+    assert "sender.office.com is for Microsoft 365" in made.markdown
+    _, other = composed(engine, found.reply("microsoft_banned_ip", "5.7.606"))
+    assert other.reply == ""
+    assert "https://sender.office.com/" in other.markdown
+
+
+def test_what_only_the_provider_may_ask_is_a_text_for_the_provider(engine):
+    case, made = composed(engine, found.observation(codes=["127.0.0.2"]))
+    assert case.state == cases.PROVIDER_ONLY
+    assert made.text.startswith("198.51.100.11, which we have from you, is in Spamhaus ZEN (127.0.0.2). Only the owner of the network")
+    assert "## The text for the owner of the network" in made.markdown
+
+
+def test_what_is_asked_by_the_address_itself_is_a_command(engine):
+    _, made = composed(engine, found.observation("all.s5h.net"))
+    assert "    curl -4 --interface 198.51.100.11 http://www.usenix.org.uk/content/rblremove\n" in made.markdown
+
+
+def test_payment_is_never_recommended(engine):
+    _, made = composed(engine, found.observation("dnsbl-1.uceprotect.net"))
+    assert "nothing; do not pay for the faster removal that is offered" in made.markdown
+    assert made.text == ""
+
+
+@pytest.mark.parametrize("words", ["a`b\n\n# Heading\n    code", "x" * 5000, "\x00\x1b[31m{{ 7 * 7 }}", "| a | b |"])
+def test_text_from_outside_stays_one_line_of_text(engine, words):
+    _, made = composed(engine, found.observation(reason=words))
+    (line,) = [line for line in made.markdown.split("(text from outside):")[1].splitlines() if line.strip()][:1]
+    assert line.startswith("    ")
+    assert len(line) < 410
+    assert "49" not in line
+    assert "\n# Heading" not in made.markdown
+
+
+def test_an_override_is_shown(engine):
+    case, _ = composed(engine, document=found.findings(found.observation(), hosts=("mx1.example.com",)))
+    gated = case._replace(state=cases.GATED, gates={**case.gates, "spf": Gate("unknown", "nobody looked")})
+    over = cases.override(gated, "the operator told me so", found.NOW).case
+    document = found.findings(found.observation())
+    of = lists.told(document, found.DESKS, found.ZONES, ())[case.subject, case.list]
+    made = dossier.compose(over, of, lists.way(of, case.codes), dossier.Ledger([], document, []), CONTACT, TEMPLATES)
+    assert "(spf): the operator told me so" in made.markdown
+
+
+def test_files_are_named_by_the_case(engine, tmp_path):
+    case, made = composed(engine, listed("bl.ipv6.spameatingmonkey.net"))
+    put = {}
+    names = dossier.write("cases", case, made, put.__setitem__, json.dumps)
+    assert names == [f"cases/bl.ipv6.spameatingmonkey.net_2001_db8__25.{end}" for end in ("json", "md", "txt")]
+    assert set(put) == set(names)

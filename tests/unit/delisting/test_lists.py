@@ -1,0 +1,133 @@
+# Copyright: (c) 2026, the Good Standing developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from goodstanding_src.module_utils.goodstanding.delisting import lists
+from goodstanding_src.module_utils.goodstanding.delisting.case import CLEAN, LISTED, SILENT
+
+sys.path.insert(0, str(Path(__file__).parent))
+import verified as found
+
+ADDRESS, observation, reply, findings = found.ADDRESS, found.observation, found.reply, found.findings
+ZEN = (ADDRESS, "zen.spamhaus.org")
+
+
+def told(document, *known):
+    return lists.told(document, found.DESKS, found.ZONES, known)
+
+
+def test_a_listing_is_told_with_how_the_list_is_asked():
+    of = told(findings(observation()))[ZEN]
+    assert (of.seen.outcome, of.seen.codes, of.hosts, of.of_address) == (LISTED, ("127.0.0.4",), ("mx1.example.com",), True)
+    assert of.delisting["url"].endswith(f"?query={ADDRESS}")
+    way = lists.way(of, of.seen.codes)
+    assert (way.asked_by, way.pause, way.answer) == ("anyone", 60.0, 2 * 86400.0)
+
+
+def test_a_code_of_the_providers_comes_first():
+    of = told(findings(observation(codes=("127.0.0.2", "127.0.0.4"))))[ZEN]
+    assert lists.way(of, of.seen.codes).asked_by == "provider"
+    assert lists.who(of, of.seen.codes).startswith("the provider, by the address in the SBL record")
+
+
+@pytest.mark.parametrize("row", [{"tier": "D"}, {"kind": "informational"}, {"kind": "score", "outcome": "score"}])
+def test_what_nobody_weighs_is_no_case(row):
+    assert told(findings(observation(**row))) == {}
+
+
+@pytest.mark.parametrize(
+    "outcome", ["servfail", "refused", "refused_dns", "timeout", "hijacked", "zone_gone", "unqualified", "listed_unknown_code"]
+)
+def test_what_is_no_answer_is_silent_and_never_clean(outcome):
+    of = told(findings(observation(outcome=outcome), clean=["zen.spamhaus.org"]), (*ZEN, ("zen.spamhaus.org",)))[ZEN]
+    assert of.seen.outcome == (LISTED if outcome == "listed_unknown_code" else SILENT)
+
+
+def test_a_suspected_fault_is_silent():
+    of = told(findings(observation(suspected=True)))[ZEN]
+    assert (of.seen.outcome, of.seen.why) == (SILENT, "zen.spamhaus.org: the same on most addresses at once")
+
+
+def test_only_a_list_that_was_believed_is_clean():
+    known = (*ZEN, ("zen.spamhaus.org",))
+    assert told(findings(clean=["zen.spamhaus.org"]), known)[ZEN].seen.outcome == CLEAN
+    for document in (
+        findings(),
+        findings(unqualified=["zen.spamhaus.org"]),
+        findings(clean=["zen.spamhaus.org"], unqualified=["zen.spamhaus.org"]),
+    ):
+        assert told(document, known)[ZEN].seen.outcome == SILENT
+    gone = findings(clean=["zen.spamhaus.org"])
+    gone["addresses"] = []
+    assert "inventory" in told(gone, known)[ZEN].seen.why
+
+
+MICROSOFT = [
+    ("microsoft_olc", "S3150", "microsoft-consumer"),
+    ("microsoft_olc_old", "SC-001", "microsoft-consumer"),
+    ("microsoft_banned_ip", "5.7.606", "microsoft-365"),
+    ("microsoft_banned_511", "5.7.511", "microsoft-365-mail"),
+    ("microsoft_spamhaus", "AS16012611", "zen.spamhaus.org"),
+]
+
+
+@pytest.mark.parametrize(("entry", "code", "desk"), MICROSOFT)
+def test_microsofts_codes_lead_to_the_right_desk(entry, code, desk):
+    assert list(told(findings(reply(entry, code)))) == [(ADDRESS, desk)]
+
+
+def test_what_is_asked_by_mail_has_an_address_and_no_url():
+    of = told(findings(reply("microsoft_banned_511", "5.7.511")))[ADDRESS, "microsoft-365-mail"]
+    assert (of.delisting["mail"], lists.how(of.delisting)) == ("delist@microsoft.com", "mail")
+    other = told(findings(reply("laposte_blocked", "LPN007_102")))[ADDRESS, "log:laposte"]
+    assert (other.delisting["mail"], lists.how(other.delisting)) == ("postmaster@laposte.net", "mail")
+
+
+def test_microsofts_refusals_and_its_feed_are_one_case():
+    status = observation(
+        "snds:status", ["blocked"], delisting={"kind": "manual_form", "who": "postmaster", "paid": "no", "url": None}, tier="A"
+    )
+    of = told(findings(reply("microsoft_olc", "S3150"), status))
+    assert list(of) == [(ADDRESS, "microsoft-consumer")]
+    assert of[ADDRESS, "microsoft-consumer"].seen.sources == ("log:microsoft", "snds:status")
+    known = (ADDRESS, "microsoft-consumer", ("log:microsoft", "snds:status"))
+    assert told(findings(clean=["log:microsoft"]), known)[known[:2]].seen.outcome == SILENT
+    assert told(findings(clean=["log:microsoft", "snds:status"]), known)[known[:2]].seen.outcome == CLEAN
+
+
+def test_that_one_service_of_a_receiver_takes_mail_again_says_nothing_of_the_other():
+    known = (ADDRESS, "microsoft-365", ("log:microsoft",))
+    of = told(findings(reply("microsoft_olc", "S3150"), clean=["log:microsoft"]), known)
+    assert of[known[:2]].seen.outcome == SILENT
+    assert "which service" in of[known[:2]].seen.why
+
+
+def test_a_receiver_that_quotes_a_list_is_that_lists_case():
+    quoted = reply("microsoft_spamhaus", "AS16012611")
+    assert told(findings(quoted))[ZEN].seen.sources == ("zen.spamhaus.org",)
+    # The list itself knows better.
+    assert told(findings(quoted, clean=["zen.spamhaus.org"]), (*ZEN, ("zen.spamhaus.org",)))[ZEN].seen.outcome == CLEAN
+    dqs = told(findings(quoted, observation("zen.dq.spamhaus.net")))
+    assert list(dqs) == [(ADDRESS, "zen.dq.spamhaus.net")]
+
+
+def test_a_list_that_has_left_the_catalogue_is_followed_and_nobody_is_asked():
+    known = (ADDRESS, "dnsbl.gone.example", ("dnsbl.gone.example",))
+    of = told(findings(), known)[known[:2]]
+    assert (of.seen.outcome, lists.way(of, ()).asked_by, of.delisting["note"]) == (SILENT, "nobody", lists._GONE["note"])
+
+
+def test_nothing_is_asked_for_money():
+    paid = [
+        zone for zone, row in found.ZONES.items() if row["delisting"]["paid"] == "required" or row["delisting"]["kind"] == "paid_optional"
+    ]
+    assert "dnsbl-1.uceprotect.net" in paid
+    for zone in paid:
+        of = told(findings(observation(zone, kind="block", tier="C")))[ADDRESS, zone]
+        assert lists.way(of, ()).asked_by == "nobody"

@@ -1,0 +1,319 @@
+# Copyright: (c) 2026, the Good Standing developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module's work against a real store, and requests by mail against a real SMTP server."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import json
+import multiprocessing
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from goodstanding_src.library import delisting_case
+from goodstanding_src.module_utils.goodstanding.delisting import case as states
+from goodstanding_src.module_utils.goodstanding.delisting import mail
+from goodstanding_src.module_utils.goodstanding.delisting.case import CaseError
+from goodstanding_src.module_utils.goodstanding.store import cases as ledger
+from goodstanding_src.module_utils.goodstanding.store import database, journals
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[2] / "servers"))
+import smtp_server
+import verified as found
+
+ZEN = f"zen.spamhaus.org/{found.ADDRESS}"
+MAILED = f"t-online/{found.ADDRESS}"
+DAY = 86400.0
+HELD = {name: states.Gate("holds", "") for name in ("fcrdns", "helo", "spf", "dkim", "dmarc")}
+
+
+class World:
+    """A store, and runs of the module on findings."""
+
+    def __init__(self, folder):
+        self.folder, self.url = folder, f"sqlite:///{folder}/store.db"
+
+    @property
+    def engine(self):
+        return database.open_store(self.url)
+
+    def run(self, *rows, now=found.NOW, check_mode=False, document=None, **given):
+        """Return the result of a run of the module whose verify run found these rows; rows of None alone: no findings at all."""
+        p = {
+            "state_url": self.url, "findings": None, "catalogue": str(found.ROOT / "catalogue/blocklists.yml"),
+            "templates": str(found.ROOT / "roles/delisting/templates"), "directory": str(self.folder / "cases"),
+            "contact": "Jane Doe\npostmaster@example.com", "enrolments": [], "reason": "", "by": "", "relay": {}, "mail_to": None,
+            "retention_days": 0.0, "export": None, **dict.fromkeys(delisting_case.ACTS), **given,
+        }  # fmt: skip
+        if rows != (None,):
+            p["findings"] = document or found.findings(*rows)
+            p["findings"]["run"]["started"] = delisting_case.iso(now - 600)
+            if not check_mode:
+                database.save_run(self.engine, p["findings"])
+        return delisting_case.follow_all(p, now, check_mode)
+
+    def states(self):
+        return {name: case.state for name, case in ledger.load(self.engine).items()}
+
+    def requests(self, case=MAILED):
+        return [(row["number"], row["how"], row["state"]) for row in ledger.requests(self.engine, case)]
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch):
+    # What receivers see of the address holds, unless a test says otherwise.
+    monkeypatch.setattr(delisting_case, "authentication", lambda document, of: HELD)
+    return World(tmp_path)
+
+
+@pytest.fixture
+def relayed(world):
+    """Return what approves the mailed case with a relay: (the module's result, or what it raised)."""
+
+    def approve(server, now=found.NOW + 60, **given):
+        relay = {"host": "127.0.0.1", "port": server.port, "tls": "none", "sender": "postmaster@example.com"}
+        return world.run(found.reply("t_online_blocked", "BL"), now=now, approve=MAILED, relay=relay, **given)
+
+    world.run(found.reply("t_online_blocked", "BL"))
+    assert world.states() == {MAILED: "ready"}
+    return approve
+
+
+def test_from_the_first_sight_to_the_end(world):
+    (case,) = world.run(found.observation())["cases"]
+    assert (case["case"], case["state"], case["gates"][0]) == (
+        ZEN, "ready", {"gate": "outbreak", "state": "holds", "why": "", "overridden": False},
+    )  # fmt: skip
+    assert Path(case["dossier"]).read_text().startswith(f"# {found.ADDRESS} in Spamhaus ZEN")
+    world.run(None, now=found.NOW + 60, submitted=ZEN, by="jane")
+    assert world.requests(ZEN) == [(1, "form", "recorded")]
+    assert world.run(found.observation(), now=found.NOW + 3600)["cases"][0]["state"] == "waiting"
+    clean = {"clean": ["zen.spamhaus.org"]}
+    assert world.run(now=found.NOW + 7200, document=found.findings(**clean))["cases"][0]["state"] == "waiting"
+    (case,) = world.run(now=found.NOW + 7300, document=found.findings(**clean))["cases"]
+    assert case["state"] == "cleared"
+    assert [row["kind"] for row in case["history"] if row["kind"] != "state"] == ["opened", "submitted", "clean", "cleared"]
+    assert "by jane" in case["history"][2]["why"]
+    assert world.run(now=found.NOW + 7400, document=found.findings(**clean))["cases"] == []
+    (case,) = world.run(found.observation(), now=found.NOW + 9000)["cases"]
+    assert (case["state"], case["relisted"]) == ("gated", 1)
+
+
+@pytest.mark.parametrize("what", ["outbreak", "limits", "fcrdns", "spf"])
+def test_a_case_stays_gated_while_something_is_not_proven(world, monkeypatch, what):
+    document = found.findings(found.observation())
+    if what == "outbreak":
+        document["outbreak"]["state"] = "not_proven"
+    elif what == "limits":
+        document["limits"] = []
+    else:
+        monkeypatch.setattr(delisting_case, "authentication", lambda document, of: {**HELD, what: states.Gate("unknown", "SERVFAIL")})
+    (case,) = world.run(document=document)["cases"]
+    assert case["state"] == "gated"
+    with pytest.raises(CaseError, match=what):
+        world.run(None, now=found.NOW + 60, submitted=ZEN)
+    assert world.requests(ZEN) == []
+    world.run(None, now=found.NOW + 60, submitted=ZEN, reason="I had asked before", by="jane")
+    (told,) = [row["why"] for row in ledger.history(world.engine, ZEN) if row["kind"] == "override"]
+    assert told == f"{what}: I had asked before (by jane)"
+
+
+@pytest.mark.parametrize("outcome", ["servfail", "refused", "hijacked", "timeout", "unqualified"])
+def test_no_case_closes_on_what_is_no_answer(world, outcome):
+    world.run(found.observation())
+    for hours in range(1, 50, 7):
+        world.run(found.observation(outcome=outcome), now=found.NOW + hours * 3600, document=None)
+    assert world.states() == {ZEN: "gated"}
+    (case,) = world.run(now=found.NOW + 60 * 3600, document=found.findings(unqualified=["zen.spamhaus.org"]))["cases"]
+    assert "said nothing that can be believed" in case["frozen"]
+
+
+def test_in_check_mode_nothing_is_written(world):
+    (case,) = world.run(found.observation(), check_mode=True)["cases"]
+    assert case["state"] == "ready"
+    assert list(world.folder.iterdir()) == []
+
+
+def test_a_case_that_is_not_there_is_named_with_those_that_are(world):
+    world.run(found.observation())
+    with pytest.raises(CaseError, match=r"no case zen\.spamhaus\.org/192\.0\.2\.1.*known: zen\.spamhaus\.org/198\.51\.100\.11"):
+        world.run(None, submitted="zen.spamhaus.org/192.0.2.1")
+
+
+def test_a_refusal_of_the_operator_is_recorded_with_its_reason(world):
+    world.run(found.observation())
+    world.run(None, now=found.NOW + 60, submitted=ZEN)
+    (case,) = world.run(None, now=found.NOW + 120, refused=ZEN, reason="not qualified")["cases"]
+    assert case["state"] == "refused"
+    assert case["not_before"] == delisting_case.iso(found.NOW + 120 + 7 * DAY)
+
+
+def test_an_enrolment_that_was_alive_and_is_silent_is_named(world):
+    alive = found.findings(clean=["b.barracudacentral.org"])
+    (row,) = [row for row in world.run(document=alive)["enrolments"] if row["id"] == "barracuda"]
+    assert (row["state"], row["why"]) == ("alive", "b.barracudacentral.org answers")
+    (row,) = [row for row in world.run(document=found.findings(), now=found.NOW + DAY)["enrolments"] if row["id"] == "barracuda"]
+    assert (row["state"], row["why"]) == ("silent", "no data since 2026-11-18")
+    snds = [{"id": "snds", "since": "2025-12-01", "mailbox": "snds@example.com"}, {"id": "google_postmaster"}]
+    rows = {row["id"]: row for row in world.run(document=found.findings(), enrolments=snds)["enrolments"]}
+    assert (rows["snds"]["state"], rows["snds"]["mailbox"], rows["snds"]["lapses"][:10]) == ("lapsed", "snds@example.com", "2026-09-27")
+    assert (rows["google_postmaster"]["state"], rows["jmrp"]["state"]) == ("unknown", "missing")
+    with pytest.raises(CaseError, match=r"delisting_enrolments\[0\] names 'sndz': known are snds"):
+        world.run(enrolments=[{"id": "sndz"}])
+
+
+def test_the_store_is_exported_and_forgets(world):
+    world.run(found.observation(), export=str(world.folder / "all.json"))
+    told = json.loads((world.folder / "all.json").read_text())
+    assert [row["id"] for row in told["cases"]] == [ZEN]
+    assert oct((world.folder / "all.json").stat().st_mode)[-3:] == "600"
+    clean = {"clean": ["zen.spamhaus.org"]}
+    world.run(now=found.NOW + 100, document=found.findings(**clean))
+    world.run(now=found.NOW + 300, document=found.findings(**clean))
+    assert world.run(None, now=found.NOW + 40 * DAY, retention_days=30.0)["forgotten"] == 1
+
+
+# ---- by mail
+
+
+def test_a_request_is_mailed_once_with_its_message_id_in_the_case(world, relayed):
+    with smtp_server.serving() as server:
+        result = relayed(server, by="jane")
+        assert result["request"]["state"] == "sent"
+        with pytest.raises(CaseError, match="asked for already"):
+            relayed(server, now=found.NOW + 120)
+    ((receiver, data),) = server.taken
+    message = email.message_from_bytes(data, policy=email.policy.default)
+    assert (receiver, message["From"], message["Subject"]) == (
+        "tosa@rx.t-online.de",
+        "postmaster@example.com",
+        f"Request to unblock {found.ADDRESS}",
+    )
+    assert message["Message-ID"] == result["request"]["message_id"]
+    assert message.get_content().startswith(f"Please take mail from {found.ADDRESS} (mx1.example.com) again")
+    (kept,) = ledger.requests(world.engine, MAILED)
+    assert (kept["message_id"], kept["state"], kept["receiver"]) == (message["Message-ID"], "sent", "tosa@rx.t-online.de")
+    assert "queued as 4711" in kept["detail"]
+    assert world.states() == {MAILED: "waiting"}
+
+
+@pytest.mark.parametrize(
+    "answers", [{"MAIL": "451 later"}, {"RCPT": "550 5.1.1 no such user"}, {"DATA": "554 no"}, {".": "554 spam"}, {"EHLO": "", "HELO": ""}]
+)
+def test_what_the_relay_certainly_refused_may_be_sent_again(world, relayed, answers):
+    with smtp_server.serving(answers) as server:
+        result = relayed(server)
+    assert result["request"]["state"] == "not_sent"
+    assert (world.states(), world.requests()) == ({MAILED: "ready"}, [])
+    with smtp_server.serving() as server:
+        assert relayed(server, now=found.NOW + 120)["request"]["state"] == "sent"
+    assert len(server.taken) == 1
+    assert world.requests() == [(1, "mail", "sent")]
+    assert [row["kind"] for row in ledger.history(world.engine, MAILED) if row["kind"] != "state"] == [
+        "opened",
+        "submitted",
+        "not_sent",
+        "submitted",
+    ]
+
+
+def test_what_may_have_gone_is_not_sent_again(world, relayed):
+    with smtp_server.serving({".": ""}) as server:
+        assert relayed(server)["request"]["state"] == "unknown"
+        with pytest.raises(CaseError, match="asked for already"):
+            relayed(server, now=found.NOW + 120)
+    assert len(server.taken) == 1
+    assert (world.states(), world.requests()) == ({MAILED: "waiting"}, [(1, "mail", "unknown")])
+
+
+def test_a_kill_between_sending_and_recording_never_sends_twice(world, relayed):
+    with smtp_server.Server() as server:
+        process = multiprocessing.get_context("fork").Process(target=relayed, args=(server,))
+        server.on_data = lambda: os.kill(process.pid, signal.SIGKILL)
+        process.start()
+        server.handle_request()
+        process.join(30)
+        assert process.exitcode == -signal.SIGKILL
+        assert len(server.taken) == 1
+        assert world.requests() == [(1, "mail", "sending")]
+        with pytest.raises(CaseError, match="asked for already"):
+            relayed(server, now=found.NOW + 120)
+    assert len(server.taken) == 1
+    assert "the run ended before it said so" in ledger.requests(world.engine, MAILED)[0]["detail"]
+
+
+def test_a_relay_that_is_down_sends_nothing_and_says_so(world, relayed):
+    with smtp_server.serving() as server:
+        pass
+    server.server_close()
+    result = relayed(server)
+    assert result["request"]["state"] == "not_sent"
+    assert "127.0.0.1" in result["request"]["detail"]
+    assert world.states() == {MAILED: "ready"}
+
+
+def test_what_has_a_form_is_not_mailed(world):
+    world.run(found.observation())
+    with pytest.raises(CaseError, match=r"not asked for by mail: go to https://check\.spamhaus\.org"):
+        world.run(found.observation(), now=found.NOW + 60, approve=ZEN, relay={"host": "x", "sender": "a@b.example"})
+
+
+def test_a_gated_case_is_not_mailed(world, relayed):
+    document = found.findings(found.reply("t_online_blocked", "BL"))
+    document["limits"] = []
+    with smtp_server.serving() as server, pytest.raises(CaseError, match="limits"):
+        relayed(server, document=document)
+    assert server.sessions == 0
+    assert world.requests() == []
+
+
+def test_the_legacy_address_is_tried_only_where_it_is_named(world):
+    case = f"microsoft-365-mail/{found.ADDRESS}"
+    refusal = found.reply("microsoft_banned_511", "5.7.511")
+    world.run(refusal)
+    with smtp_server.serving() as server:
+        relay = {"host": "127.0.0.1", "port": server.port, "tls": "none", "sender": "postmaster@example.com"}
+        world.run(refusal, now=found.NOW + 60, approve=case, relay=relay, mail_to="delist@messaging.microsoft.com")
+    assert [receiver for receiver, _ in server.taken] == ["delist@messaging.microsoft.com"]
+    assert ledger.requests(world.engine, case)[0]["receiver"] == "delist@messaging.microsoft.com"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, "delisting_relay is not set"),
+        ({"host": "x"}, "lacks sender"),
+        ({"host": "x", "sender": "a@b.example", "hots": 1}, "has hots: known are host"),
+        ({"host": "x", "sender": "a@b.example", "tls": "ssl"}, "tls is 'ssl'"),
+        ({"host": "x", "sender": "a@b.example\nBcc: c@d.example"}, "a mail address such as"),
+        ({"host": "x", "sender": "a@b.example", "tls": "none", "user": "u", "password": "secret"}, "not sent in the clear"),
+    ],
+)
+def test_a_wrong_relay_is_named_before_anything_is_written(world, given, words):
+    with pytest.raises(mail.MailError, match=words) as caught:
+        mail.relay(given)
+    assert "secret" not in str(caught.value)
+
+
+def test_who_acted_is_told_to_the_dossier(world):
+    line = {
+        "chain": f"{1:032x}",
+        "time": found.LOCKED,
+        "step": "finish",
+        "accounts": ["mallory@example.com"],
+        "incident": "r0",
+        "closed": 2,
+    }
+    journals.save(world.engine, {"mx1.example.com": [line]})
+    (case,) = world.run(found.observation())["cases"]
+    text = Path(f"{case['dossier'][:-3]}.txt")
+    assert (
+        "We locked the account on mx1.example.com on 17 November 2026 at 09:06 UTC, and ended two sessions that were open."
+        in text.read_text()
+    )
