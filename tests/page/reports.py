@@ -34,14 +34,18 @@ def begun(inventory: str = "inventories/lab") -> dict[str, t.Any]:
     return copy.deepcopy(stages.start("20261124T060000Z-15117", inventory, "lock", False, NOW))
 
 
+def data(name: str) -> dict[str, t.Any]:
+    found: dict[str, t.Any] = json.loads((Path(__file__).parents[1] / f"data/report/{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
 def finished(document: dict[str, t.Any]) -> dict[str, t.Any]:
     return stages.finish(document, [], 5, NOW + 42)
 
 
 def demo() -> dict[str, t.Any]:
     """An account that was broken into on two hosts and is locked, one address that is listed: what script/demo finds, and some more."""
-    text = (Path(__file__).parents[1] / "data/report/outbreak.json").read_text(encoding="utf-8")
-    return finished(stages.upgrade(json.loads(text)))
+    return finished({**stages.upgrade(data("outbreak")), "authentication": data("authentication")})
 
 
 def large(addresses: int = 1000, lists: int = 50) -> dict[str, t.Any]:
@@ -71,14 +75,15 @@ ATTACKS = (
     "javascript:window.hit=6", "<iframe srcdoc='<script>parent.hit=7</script>'></iframe>", "<link rel=stylesheet href=https://evil.test/s>",
     "{{ 7 * 7 }}{% raw %}", "<meta http-equiv=refresh content='0;url=https://evil.test/'>", "</script><script>window.hit=8</script>",
     "<base href=https://evil.test/>", "<!--", "<details open ontoggle=window.hit=9>",
-    "<button popovertarget=x autofocus onfocus=window.hit=10>", "]]><a xmlns:x='y' x:z=1>", "<style>*{background:url(https://evil.test/b)}</style>", "\u202e<b>\x00\x1b[31m\ud800",
+    "<button popovertarget=x autofocus onfocus=window.hit=10>", "]]><a xmlns:x='y' x:z=1>",
+    "<style>*{background:url(https://evil.test/b)}</style>", "\u202e<b>\x00\x1b[31m\ud800",
 )  # fmt: skip
 
 
 #: Words of the schema, which nobody from outside writes.
 KEPT = (
     "id", "status", "mode", "state", "verdict", "outcome", "kind", "tier", "family", "scope", "severity", "result", "action", "canary",
-    "phase", "step",
+    "phase", "step", "applies", "receivers", "signer", "published", "dmarc", "mta_sts", "tls_rpt", "rule",
 )  # fmt: skip
 
 

@@ -51,14 +51,15 @@ def load(path: str, schema: str) -> dict[str, t.Any]:
     return document
 
 
-def write(path: str, text: str) -> None:
-    """Write a file whole, readable by its owner alone: it names accounts."""
+def write(path: str, text: str, mode: int = 0o600) -> None:
+    """Write a file whole, readable by its owner alone where it is not said otherwise: it names accounts."""
     target = Path(path)
     target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=".new-")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
             file.write(text)
+            os.fchmod(handle, mode)
         Path(name).replace(target)
     except BaseException:
         Path(name).unlink(missing_ok=True)

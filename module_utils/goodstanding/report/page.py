@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ..findings.times import epoch
 from . import matrix, timeline, verdict
 
 Row = dict[str, t.Any]
@@ -32,12 +33,23 @@ def view(document: Document) -> Row:
         "timeline": timeline.build(document),
         "accounts": [{**row, "proof": _proof(document, row)} for row in document["accounts"]],
         "earlier": _earlier(document),
-        "matrices": [matrix.build(document, kind) for kind in ("addresses", "names") if document[kind]],
+        "matrices": [matrix.of_lists(document, kind) for kind in ("addresses", "names") if document[kind]],
+        "authentication": _authentication(document),
         "conditions": [{**row, "answers": _answers(row["hosts"])} for row in document["outbreak"]["conditions"]],
         "unchecked": unchecked(document),
         "changes": [{**row, "undo": _undo(row)} for row in document["actions"]],
         "many": MANY,
     }
+
+
+def _authentication(document: Document) -> Row | None:
+    """Return what receivers see of the fleet: matrices, keys (with their age in days); None where nobody was to be asked."""
+    found = document.get("authentication") or {"state": "off"}
+    if found["state"] == "off":
+        return None
+    now = epoch(document["run"]["finished"] or document["run"]["started"])
+    keys = [{**key, "days": int((now - epoch(key["since"])) // 86400) if key["since"] else None} for key in found["keys"]]
+    return {**found, "keys": keys, "matrices": matrix.of_rules(found)}
 
 
 def people(points: list[Row]) -> list[Row]:
@@ -123,6 +135,14 @@ def unchecked(document: Document) -> list[Row]:
     )  # fmt: skip
     group("The lock's plumbing", [(row["host"], row["why"], again) for row in document["drift"] if row["state"] == "unknown"])
     group("Sending limits", [(row["host"], row["why"], again) for row in document["limits"] if "unknown" in (row["state"], row["canary"])])
+    seen = document.get("authentication") or {"state": "off", "checklist": []}
+    if seen["state"] == "unknown":
+        group("What receivers see", [("the fleet", seen["why"], again)])
+    rules: dict[tuple[str, str], list[str]] = {}
+    for row in seen["checklist"]:
+        if row["state"] == "unknown":
+            rules.setdefault((row["why"], row["repair"]), []).append(f"{row['subject']}: {row['rule'].replace('_', ' ')}")
+    group("Rules of receivers", [("; ".join(names), why, repair) for (why, repair), names in rules.items()])
     left: dict[str, list[str]] = {}
     for row in document["left_out"]:
         left.setdefault(row["why"], []).append(f"{row['list']} ({row['zone']})")
