@@ -22,7 +22,7 @@ SECONDS = 30
 
 
 class Browser:
-    """One page of a Chromium. requests: URLs that were asked for; said: what the page wrote to its console; dialogs: those it opened."""
+    """One page of a Chromium. requests: URLs that were asked for, but those that the page's policy stopped; said: what the page wrote to its console; dialogs: those it opened."""
 
     def __init__(self, profile: Path) -> None:
         down, up = os.pipe(), os.pipe()
@@ -43,6 +43,7 @@ class Browser:
         self.requests: list[str] = []
         self.said: list[str] = []
         self.dialogs: list[str] = []
+        self._ids: dict[str, str] = {}
         self.loaded = False
         target = self("Target.createTarget", url="about:blank")["targetId"]
         self.session = self("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -73,6 +74,9 @@ class Browser:
         method, params = message.get("method"), message.get("params", {})
         if method == "Network.requestWillBeSent":
             self.requests.append(params["request"]["url"])
+            self._ids[params["requestId"]] = params["request"]["url"]
+        elif method == "Network.loadingFailed" and params.get("blockedReason") == "csp":
+            self.requests.remove(self._ids[params["requestId"]])  # it never left
         elif method == "Runtime.consoleAPICalled":
             self.said.extend(str(each.get("value")) for each in params["args"])
         elif method == "Log.entryAdded":

@@ -165,7 +165,7 @@ def of_rules(authentication: Row) -> list[Row]:
     for row in authentication["checklist"]:
         word = "fleet" if row["subject"] == "fleet" else "address" if row["subject"] in hosts else "domain"
         found[word].setdefault(row["subject"], {})[row["rule"]] = row
-    titles = {"domain": "Domains", "address": "Addresses", "fleet": "What no record shows"}
+    titles = {"domain": "Rules, by domain", "address": "Rules, by address", "fleet": "Rules that no record shows"}
     return [_rules(word, titles[word], answers, authentication["rules"], hosts) for word, answers in found.items() if answers]
 
 
