@@ -22,7 +22,8 @@ SECONDS = 30
 
 
 class Browser:
-    """One page of a Chromium. requests: URLs that were asked for, but those that the page's policy stopped; said: what the page wrote to its console; dialogs: those it opened."""
+    """One page of a Chromium. requests: URLs that were asked for, but those that the page's policy stopped; said: what the page wrote to
+    its console; dialogs: those it opened."""
 
     def __init__(self, profile: Path) -> None:
         down, up = os.pipe(), os.pipe()

@@ -74,13 +74,25 @@ def as_page(document: dict[str, t.Any], template: str) -> str:
     """Return the HTML page; everything in the document is text from outside and is escaped."""
     folder = Path(template).parent
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, loader=jinja2.FileSystemLoader(folder)
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_visible,
+        loader=jinja2.FileSystemLoader(folder),
     )
     environment.filters["csp_hash"] = _csp_hash
     # What the page's policy lets run is these two texts and nothing else.
     style, script = (_own(folder / "page" / name) for name in ("page.css", "page.js"))
     page = environment.get_template(Path(template).name)
     return page.render(report=document, view=view(document), style=style, script=script)
+
+
+def _visible(value: t.Any) -> t.Any:
+    """Return a text from outside without what is not seen and changes how its neighbours are (control characters, turns of direction)."""
+    if isinstance(value, str) and not isinstance(value, markupsafe.Markup) and not value.isprintable():
+        return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in value)
+    return value
 
 
 def _own(path: Path) -> markupsafe.Markup:

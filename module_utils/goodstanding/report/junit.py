@@ -44,7 +44,8 @@ def build(document: Document) -> str:
             "errors": sum(wrong is None and unknown is not None for _, wrong, unknown in checks),
         }
         totals = {name: totals[name] + number for name, number in counts.items()}
-        suite = ET.SubElement(root, "testsuite", name=title, timestamp=document["run"]["started"][:19], **_texts(counts))
+        head = {"name": title, "timestamp": document["run"]["started"][:19], **{name: str(number) for name, number in counts.items()}}
+        suite = ET.SubElement(root, "testsuite", head)
         for name, wrong, unknown in checks:
             case = ET.SubElement(suite, "testcase", classname=f"goodstanding.{title}", name=_xml(name))
             if wrong is not None or unknown is not None:
@@ -54,10 +55,6 @@ def build(document: Document) -> str:
         root.set(name, str(number))
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
-
-
-def _texts(counts: dict[str, int]) -> dict[str, str]:
-    return {name: str(number) for name, number in counts.items()}
 
 
 def _xml(text: str) -> str:

@@ -50,7 +50,8 @@ class _Matrix:
         self.rows.append({"subjects": [subject], "hosts": hosts, "state": state, "cells": cells, "last": last})
 
     def result(self, states: t.Mapping[str, str], **more: t.Any) -> Row:
-        """Return kind, word, states (their labels, with how many), parts (label, columns, groups), reasons, left (those left out), total.
+        """Return kind, word, states (their labels, with how many), parts (label, columns, groups), reasons, left (those left out), total,
+        used (the states of cells).
 
         A column: name, note. A group: state, label, rows, total. A row: subjects, hosts, state, cells (state, id of the reason or None),
         last (what its last cell says). states: labels of states in their order."""
@@ -66,7 +67,7 @@ class _Matrix:
         found = [{"state": state, "label": label, "total": totals[state]} for state, label in states.items() if totals[state]]
         parts.sort(key=lambda part: [-part["totals"].get(state, 0) for state in states])
         return {"kind": self.kind, "word": self.word, "states": found, "parts": parts, "reasons": self.reasons, "left": self.left,
-                "total": len(self.rows), **more}  # fmt: skip
+                "total": len(self.rows), "used": {state for row in rows for state, _ in row["cells"]}, **more}  # fmt: skip
 
     def _joined(self) -> list[Row]:
         """Return the rows, those that are alike and give no reasons as one."""
@@ -173,7 +174,7 @@ def _rules(word: str, title: str, answers: dict[str, dict[str, Row]], rules: dic
     used = {rule for own in answers.values() for rule in own}
     order = sorted(used, key=lambda rule: (("everybody", "bulk", "advised").index(rules[rule]["applies"]), list(rules).index(rule)))
     notes = {"everybody": "", "bulk": "(bulk)", "advised": "(advised)"}
-    columns = [{"name": rule.replace("_", " "), "note": notes[rules[rule]["applies"]]} for rule in order]
+    columns = [{"name": name_of(rule), "note": notes[rules[rule]["applies"]]} for rule in order]
     matrix = _Matrix(f"rules-{word}", word, columns, True)
     for subject, own in answers.items():
         cells: list[tuple[str, str | None]] = []
@@ -182,13 +183,18 @@ def _rules(word: str, title: str, answers: dict[str, dict[str, Row]], rules: dic
             if row is None or row["state"] == "holds":
                 cells.append(("not_asked" if row is None else "holds", None))
             else:
-                title_of = f"{subject}: {rule.replace('_', ' ')}"
-                cells.append((row["state"], matrix.reason(row["state"], title_of, [_rule_part(row, rules[rule])])))
+                parts = [_rule_part(row, rules[rule])]
+                cells.append((row["state"], matrix.reason(row["state"], f"{subject}: {name_of(rule)}", parts)))
         states = {state for state, _ in cells}
         state = next((state for state in ("does_not", "unknown") if state in states), "holds")
         matrix.add(subject, hosts.get(subject, []), state, cells)
     labels = {"does_not": "A rule does not hold", "unknown": "Not known", "holds": "All hold"}
     return matrix.result(labels, title=title, last=None)
+
+
+def name_of(rule: str) -> str:
+    """Return how a rule (spf_or_dkim) is called before a person."""
+    return " ".join(word.upper() if word in ("spf", "dkim", "dmarc", "tls", "helo") else word for word in rule.split("_"))
 
 
 def _rule_part(row: Row, rule: Row) -> Row:

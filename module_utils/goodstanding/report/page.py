@@ -43,13 +43,14 @@ def view(document: Document) -> Row:
 
 
 def _authentication(document: Document) -> Row | None:
-    """Return what receivers see of the fleet: matrices, keys (with their age in days); None where nobody was to be asked."""
+    """Return what receivers see of the fleet, with matrices, rule_names and the age of keys in days; None where nobody was to be asked."""
     found = document.get("authentication") or {"state": "off"}
     if found["state"] == "off":
         return None
     now = epoch(document["run"]["finished"] or document["run"]["started"])
     keys = [{**key, "days": int((now - epoch(key["since"])) // 86400) if key["since"] else None} for key in found["keys"]]
-    return {**found, "keys": keys, "matrices": matrix.of_rules(found)}
+    names = {rule: matrix.name_of(rule) for rule in found["rules"]}
+    return {**found, "keys": keys, "matrices": matrix.of_rules(found), "rule_names": names}
 
 
 def people(points: list[Row]) -> list[Row]:
@@ -141,7 +142,7 @@ def unchecked(document: Document) -> list[Row]:
     rules: dict[tuple[str, str], list[str]] = {}
     for row in seen["checklist"]:
         if row["state"] == "unknown":
-            rules.setdefault((row["why"], row["repair"]), []).append(f"{row['subject']}: {row['rule'].replace('_', ' ')}")
+            rules.setdefault((row["why"], row["repair"]), []).append(f"{row['subject']}: {matrix.name_of(row['rule'])}")
     group("Rules of receivers", [("; ".join(names), why, repair) for (why, repair), names in rules.items()])
     left: dict[str, list[str]] = {}
     for row in document["left_out"]:

@@ -35,7 +35,7 @@ MAX_ROWS = 500
 #: The plot reaches back so far at most, in seconds: what is older is in the table.
 _SPAN = 7 * 86400
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)(?=\s)")
+_TIME = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)(?=\s)")
 
 
 def time_of(line: str) -> float | None:

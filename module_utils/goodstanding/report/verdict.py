@@ -15,6 +15,7 @@ Document = dict[str, t.Any]
 #: What a status is called before a person.
 NAMES = {"not_contained": "Not contained", "findings": "Findings", "unknown": "Not all is known", "clean": "Clean"}
 OUTBREAK = {"none": "no outbreak", "ended": "ended", "not_ended": "not ended", "not_proven": "not proven to have ended"}
+_OPENINGS = ("mail of ", "sending limits ", "the outbreak ", "whether ", "nothing ", "it is ")
 _SENTENCES = {"ended": "the outbreak has ended", "not_ended": "the outbreak has not ended",
               "not_proven": "whether the outbreak has ended is not proven"}  # fmt: skip
 
@@ -44,7 +45,8 @@ def sentence(document: Document) -> str:
         hosts = count(len(document["hosts"]), "host")
         parts.append(f"{count(len(document['addresses']), 'address', 'addresses')}{names} of {hosts} are clean, and no account stands out")
     text = "; ".join(parts) or ("nothing is wrong" if status == "clean" else "it is not known whether anything is wrong")
-    return f"{text[:1].upper()}{text[1:]}." if text[:1].islower() and "@" not in text.split()[0] else f"{text}."
+    # The name of an account or a host stays as it is.
+    return f"{text[0].upper() if text.startswith(_OPENINGS) else text[0]}{text[1:]}."
 
 
 def _reinstated(row: Row) -> str:
@@ -65,14 +67,11 @@ def _leaks(document: Document) -> list[str]:
     leaks: dict[str, set[str]] = {}
     for row in [*document["accounts"], *document["locks"]]:
         for entry in row["hosts"]:
-            if (entry.get("state") == "not_contained" or entry["accepted_after_lock"]) and entry["host"] not in leaks.get(
-                row["account"], []
-            ):
-                leaks.setdefault(row["account"], []).append(entry["host"])
+            if entry.get("state") == "not_contained" or entry["accepted_after_lock"]:
+                leaks.setdefault(row["account"], set()).add(entry["host"])
     for drift in locks.unguarded(document):
         for account in drift["locks"]:
-            if drift["host"] not in leaks.get(account, []):
-                leaks.setdefault(account, []).append(drift["host"])
+            leaks.setdefault(account, set()).add(drift["host"])
     hosts = sorted({host for names in leaks.values() for host in names})
     left = [row["account"] for row in document["accounts"] if row["state"] == "not_contained" and row["account"] not in leaks]
     parts = [f"mail of {_some(list(leaks))} may still leave by {_some(hosts)}"] if leaks else []
