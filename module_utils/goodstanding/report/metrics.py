@@ -48,6 +48,10 @@ def build(document: Document) -> str:
     gauge("accounts_locked", "Accounts that are locked on a host.", [({}, len(verdict.locked(document)))])
     counted("hosts", "Mail hosts.", "assessed", ("yes", "no"), ["yes" if row["assessed"] else "no" for row in document["hosts"]])
     counted("outbreak", "Whether the outbreak has ended; one of them is 1.", "state", list(verdict.OUTBREAK), [outbreak["state"]])
+    rules = document.get("authentication") or {"state": "off"}
+    if rules["state"] == "asked":
+        states = ("holds", "does_not", "unknown")
+        counted("rules", "Rules of receivers, of each address and domain.", "state", states, [row["state"] for row in rules["checklist"]])
     points = [row["severity"] for row in document["open_points"]]
     counted("open_points", "What is left to a person.", "severity", ("critical", "warning", "info"), points)
     times, believed = _sources(document)
