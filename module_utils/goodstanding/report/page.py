@@ -108,7 +108,8 @@ def unchecked(document: Document) -> list[Row]:
             groups.append((title, found))
 
     again = "Repair it and run again."
-    group("Hosts", [(row["host"], row["reason"], again) for row in document["hosts"] if not row["assessed"]])
+    nobody = [] if document["hosts"] else [("the fleet", "no host was looked at", "Name the hosts in the inventory's group mail_servers.")]
+    group("Hosts", nobody + [(row["host"], row["reason"], again) for row in document["hosts"] if not row["assessed"]])
     group("Gaps in logs", [(row["host"], gap, "") for row in document["hosts"] for gap in (row["log"] or {}).get("gaps", [])])
     lists: dict[tuple[str, str], list[str]] = {}
     for row in document["lists"]:
@@ -134,6 +135,12 @@ def unchecked(document: Document) -> list[Row]:
             if entry["state"] == "locked" and entry["accepted_after_lock"] is None and row["verdict"] == "compromised"
         ],
     )  # fmt: skip
+    for kind, word in (("addresses", "address"), ("names", "name")):
+        open_ = [row[word] for row in document[kind] if row["state"] == "unknown"]
+        why = "a source that receivers weigh gave no answer that could be believed: the matrix names it"
+        group(f"{kind.capitalize()} that are not known", [(", ".join(open_), why, "")] if open_ else [])
+    conditions = [(row, each) for row in document["outbreak"]["conditions"] for each in row["hosts"] if each["state"] == "unknown"]
+    group("The outbreak's end", [(f"{row['number']}. {row['name']}, on {each['host']}", each["why"], "") for row, each in conditions])
     group("The lock's plumbing", [(row["host"], row["why"], again) for row in document["drift"] if row["state"] == "unknown"])
     group("Sending limits", [(row["host"], row["why"], again) for row in document["limits"] if "unknown" in (row["state"], row["canary"])])
     seen = document.get("authentication") or {"state": "off", "checklist": []}

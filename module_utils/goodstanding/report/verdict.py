@@ -15,7 +15,7 @@ Document = dict[str, t.Any]
 #: What a status is called before a person.
 NAMES = {"not_contained": "Not contained", "findings": "Findings", "unknown": "Not all is known", "clean": "Clean"}
 OUTBREAK = {"none": "no outbreak", "ended": "ended", "not_ended": "not ended", "not_proven": "not proven to have ended"}
-_OPENINGS = ("mail of ", "sending limits ", "the outbreak ", "whether ", "nothing ", "it is ")
+_OPENINGS = ("mail of ", "sending limits ", "the outbreak ", "whether ", "nothing ", "no host ", "it is ")
 _SENTENCES = {"ended": "the outbreak has ended", "not_ended": "the outbreak has not ended",
               "not_proven": "whether the outbreak has ended is not proven"}  # fmt: skip
 
@@ -102,6 +102,8 @@ def _others(document: Document) -> list[str]:
 
 def _unknown(document: Document) -> list[str]:
     unknown = [row for row in subjects(document) if row["state"] == "unknown"]
+    if not document["hosts"]:
+        return ["no host was looked at"]
     hosts = [row["host"] for row in document["hosts"] if not row["assessed"]]
     parts = [f"{_some(hosts)} could not be assessed"] if hosts else []
     if unknown:
@@ -133,7 +135,7 @@ def figures(document: Document) -> list[Row]:
         {
             "label": "Accounts broken into", "figure": f"{broken:,}",
             "note": f"{count(len(locked(document)), 'account')} locked, {count(suspects, 'suspect')}",
-            "state": "bad" if broken else "open" if suspects or assessed < len(hosts) else "good",
+            "state": "bad" if broken else "open" if suspects or not hosts or assessed < len(hosts) else "good",
         },
         {
             "label": "Outbreak", "figure": OUTBREAK[outbreak["state"]],

@@ -33,7 +33,7 @@ def test_the_verdict_in_one_sentence():
     document["accounts"][0]["hosts"][1].update(state="not_contained")
     document["run"]["status"] = "not_contained"
     assert verdict.sentence(document).startswith("Mail of mallory@alpha.test may still leave by mx2.example.test; mallory")
-    assert verdict.sentence(reports.nobody()) == "It is not known whether anything is wrong."
+    assert verdict.sentence(reports.nobody()) == "No host was looked at."
 
 
 @pytest.mark.parametrize(
@@ -170,6 +170,7 @@ def test_the_proof_of_a_lock_joins_what_the_run_did_and_what_the_host_has():
 def test_what_could_not_be_checked_has_a_reason():
     document = reports.demo()
     document["hosts"][1].update(assessed=False, reason="down")
+    document["addresses"][1]["state"] = "unknown"
     document["hosts"][0]["log"]["gaps"] = ["no log from 05:00 to 05:10"]
     document["accounts"][0]["hosts"][0]["accepted_after_lock"] = None
     document["feeds"][0].update(state="expired", why="the link has expired")
@@ -178,6 +179,8 @@ def test_what_could_not_be_checked_has_a_reason():
     document["rejected"] = [{"host": "mx1.example.test", "subject": "10.0.0.1", "why": "no public address"}]
     told = {group["title"]: [(row["what"], row["why"]) for row in group["rows"]] for group in page.unchecked(document)}
     assert told["Hosts"] == [("mx2.example.test", "down")]
+    assert told["The outbreak's end"][0][0] == "8. what the intruder may have left is reviewed, on mx1.example.test"
+    assert told["Addresses that are not known"][0][0] == "198.51.100.12"
     assert told["Gaps in logs"] == [("mx1.example.test", "no log from 05:00 to 05:10")]
     assert told["Mail after a lock"][0][0] == "mallory@alpha.test on mx1.example.test"
     assert told["Feeds of providers"] == [("Microsoft SNDS, lab: data", "the link has expired")]
