@@ -120,7 +120,8 @@ def test_the_first_key_leads_to_the_content_and_all_that_is_to_be_clicked_can_be
 
 def test_the_filter_shows_what_is_looked_for_and_without_scripts_there_is_none(browser, page):
     browser.open(page("large"))
-    shown = "[...document.querySelectorAll('tr[data-state]')].filter((row) => row.checkVisibility({contentVisibilityAuto: true})).length"
+    rows = "[...document.querySelectorAll('tr[data-state]')].filter((row) => row.checkVisibility({contentVisibilityAuto: true})).length"
+    shown = f"new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done({rows}))))"  # what was opened is laid out
     browser.run("const text = document.getElementById('t-addresses'); text.value = 'MX7.example 198.51.100.150'; "
                 "text.dispatchEvent(new Event('input', {bubbles: true}))")  # fmt: skip
     assert browser.run(shown) == 1
