@@ -9,7 +9,9 @@ DOCUMENTATION = r"""
 module: incident_report
 short_description: Write the report of a run
 description:
-  - Writes C(report.json) and C(report.html) into the folder of the run, and points the link C(latest) to it (not in check mode).
+  - Writes the report into the folder of the run, and points the link C(latest) to it (not in check mode).
+  - C(report.json) and C(report.html) hold all; C(report.md) is a summary in Markdown, C(report.xml) has the checks as JUnit, C(report.prom)
+    the figures for Prometheus.
   - Runs on the controller; never reports a change, since nothing on a mail host changes.
 version_added: 0.1.0
 author:
@@ -34,6 +36,17 @@ options:
     description: The JSON Schema of the document.
     type: path
     required: true
+  redact:
+    description: >-
+      Whether C(report.md) and C(report.xml), which go to the log of a CI job or to a chat, name accounts shortened, and no mail address of
+      anybody else.
+    type: bool
+    default: true
+  prometheus_file:
+    description: >-
+      Where C(report.prom) is written to as well, readable by all, such as in the folder of node_exporter's textfile collector; not in check
+      mode.
+    type: path
 attributes:
   check_mode:
     description: Can run in check mode and return changed status prediction without modifying target.
@@ -68,7 +81,7 @@ import traceback
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 try:
-    from ..module_utils.goodstanding.report import files
+    from ..module_utils.goodstanding.report import files, junit, metrics, redact, summary
 
     IMPORT_ERROR = None
 except ImportError:
@@ -82,6 +95,8 @@ def main() -> None:
             "directory": {"type": "path", "required": True},
             "template": {"type": "path", "required": True},
             "schema": {"type": "path", "required": True},
+            "redact": {"type": "bool", "default": True},
+            "prometheus_file": {"type": "path"},
         },
         supports_check_mode=True,
     )
@@ -94,7 +109,13 @@ def main() -> None:
         folder = f"{p['directory']}/{run['id']}"
         files.write(f"{folder}/report.json", files.as_json(p["findings"]))
         files.write(f"{folder}/report.html", files.as_page(p["findings"], p["template"]))
+        told = redact.redacted(p["findings"]) if p["redact"] else p["findings"]
+        files.write(f"{folder}/report.md", summary.build(told))
+        files.write(f"{folder}/report.xml", junit.build(told))
+        files.write(f"{folder}/report.prom", metrics.build(p["findings"]))
         if not module.check_mode:
+            if p["prometheus_file"]:
+                files.write(p["prometheus_file"], metrics.build(p["findings"]), 0o644)
             files.point_latest(p["directory"], run["id"])
     except (files.ReportError, OSError) as exc:
         module.fail_json(msg=str(exc))

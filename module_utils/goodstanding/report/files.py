@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import tempfile
@@ -13,8 +15,10 @@ from pathlib import Path
 
 import jinja2
 import jsonschema
+import markupsafe
 
 from ..findings.document import upgrade
+from .page import view
 
 
 class ReportError(Exception):
@@ -47,14 +51,15 @@ def load(path: str, schema: str) -> dict[str, t.Any]:
     return document
 
 
-def write(path: str, text: str) -> None:
-    """Write a file whole, readable by its owner alone: it names accounts."""
+def write(path: str, text: str, mode: int = 0o600) -> None:
+    """Write a file whole, readable by its owner alone where it is not said otherwise: it names accounts."""
     target = Path(path)
     target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=".new-")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
             file.write(text)
+            os.fchmod(handle, mode)
         Path(name).replace(target)
     except BaseException:
         Path(name).unlink(missing_ok=True)
@@ -67,8 +72,37 @@ def as_json(document: dict[str, t.Any]) -> str:
 
 def as_page(document: dict[str, t.Any], template: str) -> str:
     """Return the HTML page; everything in the document is text from outside and is escaped."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(Path(template).read_text(encoding="utf-8")).render(report=document)
+    folder = Path(template).parent
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_visible,
+        loader=jinja2.FileSystemLoader(folder),
+    )
+    environment.filters["csp_hash"] = _csp_hash
+    # What the page's policy lets run is these two texts and nothing else.
+    style, script = (_own(folder / "page" / name) for name in ("page.css", "page.js"))
+    page = environment.get_template(Path(template).name)
+    return page.render(report=document, view=view(document), style=style, script=script)
+
+
+def _visible(value: t.Any) -> t.Any:
+    """Return a text from outside without what is not seen and changes how its neighbours are (control characters, turns of direction)."""
+    if isinstance(value, str) and not isinstance(value, markupsafe.Markup) and not value.isprintable():
+        return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in value)
+    return value
+
+
+def _own(path: Path) -> markupsafe.Markup:
+    return markupsafe.Markup(path.read_text(encoding="utf-8"))  # noqa: S704  a file of the template's
+
+
+def _csp_hash(text: str) -> markupsafe.Markup:
+    """Return what a Content-Security-Policy calls an inline script or style by."""
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return markupsafe.Markup(f"'sha256-{digest}'")  # noqa: S704  a digest in base64
 
 
 def point_latest(directory: str, run_id: str) -> None:

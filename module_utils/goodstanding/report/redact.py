@@ -1,0 +1,66 @@
+# Copyright: (c) 2026, the Good Standing developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The document as others may read it, in the log of a CI job or in a chat: accounts shortened, and no mail address of anybody else."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ..triage.fleet import kind_of
+
+Document = dict[str, t.Any]
+
+SOMEBODY = "somebody@…"
+#: Words of a text. A local user and a relay (uid:33@HOST, relay:192.0.2.1@HOST) are nobody's mail address, and one word.
+_WORD = re.compile(r"(?P<own>(?:uid|relay):[^\s<>()\[\]{}\"'`,;|=]+)|[^\s<>()\[\]{}\"'`,;:|=]+")
+#: Where an account stands alone, and where sentences are; only there a login without a domain (it may be a common word) is looked for.
+_ACCOUNTS, _SENTENCES = ("account", "key", "locks"), ("sentence", "what", "next_step", "text", "detail", "why")
+
+
+def redacted(document: Document) -> Document:
+    """Return the document without lines of logs, with accounts as m…@alpha.test, and mail addresses of others as somebody@…"""
+    names = {row["account"] for key in ("accounts", "locks", "actions") for row in document[key] if row["account"]}
+    names |= {met["key"] for row in document["limits"] for met in row["met"] if met["scope"] == "account"}
+    short = _shortened(names)
+    # A login that is no single word is looked for by itself; there are few.
+    odd = sorted((name for name in short if not _WORD.fullmatch(name)), key=len, reverse=True)
+
+    def clean(text: str, key: str) -> str:
+        if key in _ACCOUNTS and text in short:
+            return short[text]
+        for name in odd:
+            text = text.replace(name, short[name])
+        return _WORD.sub(lambda found: found[0] if found["own"] else _word(found[0], short, key in _SENTENCES), text)
+
+    def walk(value: t.Any, key: str = "") -> t.Any:
+        if isinstance(value, dict):
+            return {name: walk(each, name) for name, each in value.items()}
+        if isinstance(value, list):
+            return [] if key == "evidence" else [walk(each, key) for each in value]
+        return clean(value, key) if isinstance(value, str) else value
+
+    cleaned: Document = walk(document)
+    return cleaned
+
+
+def _shortened(names: t.Iterable[str]) -> dict[str, str]:
+    """Return how each account is called; two that would be called the same get a number."""
+    short: dict[str, str] = {}
+    taken: dict[str, int] = {}
+    for name in sorted(name for name in names if kind_of(name) == "login"):
+        local, at, domain = name.rpartition("@") if "@" in name else (name, "", "")
+        start, end = f"{local[:1]}…", f"{at}{domain}"
+        number = taken[start + end] = taken.get(start + end, 0) + 1
+        short[name] = f"{start}{number if number > 1 else ''}{end}"
+    return short
+
+
+def _word(word: str, short: dict[str, str], sentence: bool) -> str:
+    """Return a word of a text as others may read it; what ends a sentence is no part of an address."""
+    core = word.rstrip(".!?")
+    local, at, domain = core.rpartition("@")
+    if core in short and (at or sentence):
+        return short[core] + word[len(core) :]
+    return SOMEBODY + word[len(core) :] if local and domain and not local.endswith("…") else word
