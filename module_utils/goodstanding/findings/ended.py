@@ -324,8 +324,6 @@ def lacks(log: t.Mapping[str, t.Any], begin: float) -> str:
 def plumbing_faults(plumbing: t.Mapping[str, t.Any]) -> list[str]:
     """Return what lacks of the lock's plumbing. plumbing: of the role account_lock's proof."""
     faults = [str(fault) for fault in plumbing.get("unguarded") or ()]
-    if plumbing.get("deny_first") is False:
-        faults.append("the deny passdb is not the first of Dovecot's chain")
     if plumbing.get("state") in ("absent", "damaged"):
         faults = faults or [f"the lock's plumbing is {plumbing['state']}"]
     return faults

@@ -152,9 +152,9 @@ def test_the_time_of_a_lock_goes_there_and_back():
 
 
 PROOF = {
-    "plumbing": {"state": "present", "unguarded": [], "deny_first": True}, "locks": {}, "canary": None, "sessions": {},
+    "plumbing": {"state": "present", "unguarded": []}, "locks": {}, "canary": None, "sessions": {},
 }  # fmt: skip
-LOST = {**PROOF, "plumbing": {"state": "damaged", "unguarded": ["the lock's map is not first in submission:inet <b>"], "deny_first": True}}
+LOST = {**PROOF, "plumbing": {"state": "damaged", "unguarded": ["the lock's map is not first in submission:inet <b>"]}}
 FAILED = {"failed": True, "msg": "no such tool"}
 
 
@@ -205,13 +205,13 @@ def test_a_lock_of_this_run_is_a_lock_on_the_host():
     ("proof", "state", "severity", "status"),
     [
         (PROOF, None, None, "clean"),
-        ({**PROOF, "plumbing": {"state": "absent", "unguarded": [], "deny_first": None}}, None, None, "clean"),
+        ({**PROOF, "plumbing": {"state": "absent", "unguarded": []}}, None, None, "clean"),
         (LOST, "damaged", "warning", "clean"),
         ({**LOST, "plumbing": {**LOST["plumbing"], "state": "present"}}, "damaged", "warning", "clean"),
         (locked(LOST, USER), "damaged", "critical", "not_contained"),
         ({**locked(PROOF, USER), "plumbing": {"state": "absent"}}, "absent", "critical", "not_contained"),
         (
-            {**locked(PROOF, USER), "plumbing": {"state": "present", "unguarded": [], "deny_first": False}},
+            {**locked(PROOF, USER), "plumbing": {"state": "present", "unguarded": ["the deny passdb is not the first of Dovecot's chain"]}},
             "damaged",
             "critical",
             "not_contained",

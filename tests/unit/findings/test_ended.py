@@ -35,7 +35,7 @@ def proven() -> dict[str, t.Any]:
         "since": {USER: counts(refused_since=7), EVE: counts()},
     }  # fmt: skip
     proof = {
-        "plumbing": {"state": "present", "unguarded": [], "deny_first": True},
+        "plumbing": {"state": "present", "unguarded": []},
         "locks": {name: {"incident": "r1", "locked_at": LOCKED} for name in (USER, EVE)},
         "canary": {"smtp": "refused", "imap": "refused", "why": None},
         "sessions": {name: {"dovecot": 0, "sockets": 0} for name in (USER, EVE)},
@@ -97,7 +97,6 @@ CHANGES: list[tuple[int, str, str, t.Callable[[dict], t.Any]]] = [
     (6, "unknown", "the log is known", lambda host: host["logs"]["span"].update(since=NOW - 23 * HOUR)),
     (3, "does_not", "not first in submission", lambda host: host["proofs"]["plumbing"].update(unguarded=["not first in submission"])),
     (3, "does_not", "plumbing is damaged", lambda host: host["proofs"]["plumbing"].update(state="damaged")),
-    (3, "does_not", "deny passdb is not the first", lambda host: host["proofs"]["plumbing"].update(deny_first=False)),
     (3, "unknown", "is not known", lambda host: host["proofs"].update(plumbing={})),
     (3, "does_not", "let in by IMAP", lambda host: host["proofs"]["canary"].update(imap="accepted")),
     (3, "does_not", f"{EVE} is not locked here", lambda host: host["proofs"]["locks"].pop(EVE)),
@@ -296,7 +295,7 @@ def places(value: t.Any, path: tuple = ()) -> t.Iterator[tuple]:
 PLACES = sorted(places(proven()), key=str)
 #: What is for the reader, or need not be there: a host without Dovecot has no deny passdb, and where a test account cannot be tried the log
 #: tells; the time of a lock is read when the document is written; how long refusals are remembered matters where one was new.
-MUTE = ("gaps", "why", "findings", "canary", "smtp", "imap", "deny_first", "incident", "locked_at", "refusals_since")
+MUTE = ("gaps", "why", "findings", "canary", "smtp", "imap", "incident", "locked_at", "refusals_since")
 
 
 def without(known: dict, path: tuple, how: str) -> dict:
