@@ -148,7 +148,9 @@ def test_shadow_refuses_nothing_and_names_who_would_have_been(host):
     try:
         assert flood(host, "alice@alpha.test", 30, 1, 3) == {"250": 30}
         (hit,) = [hit for hit in look(host)["met"] if hit["kind"] == "shadow"]
-        assert (hit["key"], hit["window"], hit["refusals"]) == ("alice@alpha.test", "hour", 30 - SOFT)
+        assert (hit["key"], hit["window"]) == ("alice@alpha.test", "hour")
+        # Rspamd 3.4 counts a message when it is done with it: of three at the same moment two may not see each other.
+        assert 30 - SOFT - 2 <= hit["refusals"] <= 30 - SOFT
     finally:
         limit(host)
 
