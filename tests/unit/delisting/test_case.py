@@ -220,7 +220,7 @@ def play(moves, way):
         case = decision.case
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(MOVES, WAYS)
 def test_only_clean_closes_a_case(moves, way):
     for before, move, decision, _ in play(moves, way):
@@ -230,7 +230,7 @@ def test_only_clean_closes_a_case(moves, way):
             assert decision.case.seen - before.clean_at >= max(60.0, way.pause)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(st.floats(0, 40 * DAY), max_size=30), st.sampled_from(["servfail", "refused", "hijacked", "unqualified", "timeout"]), WAYS)
 def test_no_sequence_of_refusals_and_errors_closes_a_case(passed, why, way):
     case, now = step(None, NAMED, T0, way=way).case, T0
@@ -240,7 +240,7 @@ def test_no_sequence_of_refusals_and_errors_closes_a_case(passed, why, way):
         assert case.state not in (cases.CLEARED, cases.REFUSED, cases.EXPIRED, cases.READY)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(MOVES, WAYS)
 def test_no_gate_that_is_unknown_lets_a_case_be_ready(moves, way):
     for _, _, decision, gates in play(moves, way):
@@ -253,7 +253,7 @@ def test_no_gate_that_is_unknown_lets_a_case_be_ready(moves, way):
             assert case.frozen == ""
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(MOVES, WAYS)
 def test_nothing_is_submitted_twice(moves, way):
     under_way = False
@@ -270,7 +270,7 @@ def test_nothing_is_submitted_twice(moves, way):
             under_way = False
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(MOVES, WAYS)
 def test_time_never_goes_back(moves, way):
     for before, _, decision, _ in play(moves, way):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+import functools
 import json
 import multiprocessing
 import os
@@ -27,6 +28,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "servers"))
 import smtp_server
 import verified as found
 
+#: The catalogue is read once: that takes a second, and each test runs the module several times.
+READ = functools.cache(delisting_case.catalogue.read)
 ZEN = f"zen.spamhaus.org/{found.ADDRESS}"
 MAILED = f"t-online/{found.ADDRESS}"
 DAY = 86400.0
@@ -67,6 +70,7 @@ class World:
 
 @pytest.fixture
 def world(tmp_path, monkeypatch):
+    monkeypatch.setattr(delisting_case.catalogue, "read", READ)
     # What receivers see of the address holds, unless a test says otherwise.
     monkeypatch.setattr(delisting_case, "authentication", lambda document, of: HELD)
     return World(tmp_path)

@@ -14,10 +14,16 @@ from goodstanding_src.module_utils.goodstanding.findings.ended import CONDITIONS
 from goodstanding_src.module_utils.goodstanding.findings.times import iso
 
 ROOT = Path(__file__).resolve().parents[3]
-DATA = yaml.safe_load((ROOT / "catalogue/delisting.yml").read_text(encoding="utf-8"))
+
+
+def load(name):
+    return yaml.load((ROOT / f"catalogue/{name}.yml").read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+
+
+DATA = load("delisting")
 DESKS = lists.desks(DATA)
-ZONES = {row["zone"]: row for row in yaml.safe_load((ROOT / "catalogue/blocklists.yml").read_text(encoding="utf-8"))["lists"]}
-REPLIES = yaml.safe_load((ROOT / "catalogue/provider_replies.yml").read_text(encoding="utf-8"))["replies"]
+ZONES = {row["zone"]: row for row in load("blocklists")["lists"]}
+REPLIES = load("provider_replies")["replies"]
 NOW = 1_795_000_000.0
 LOCKED = NOW - 26 * 3600
 ADDRESS = "198.51.100.11"
