@@ -46,7 +46,9 @@ options:
     choices: [auto, opendkim, rspamd]
     default: auto
   domains:
-    description: The domains that the fleet sends for; one that nothing signs is a fault.
+    description: >-
+      The domains that the fleet sends for; one that nothing signs is a fault. A message of each goes through the signer, too, so that the
+      selectors in use are seen, whoever set them up; of the first 200, for a minute.
     type: list
     elements: str
     default: []
@@ -79,9 +81,22 @@ faults:
   type: list
   elements: str
   returned: success
+unasked:
+  description: Those of RV(faults) that keep the mail of a service of Postfix from the signer, whatever its domain.
+  type: list
+  elements: str
+  returned: success
 probes:
   description: >-
-    Per domain its C(signatures) (C(domain), C(selector), C(algorithm), C(fault), which is empty where it verifies) and C(faults).
+    Per domain its C(signatures) (C(domain), C(selector), C(algorithm), C(fault), which is empty where it verifies) and C(faults). The
+    signatures of domains that O(signing) does not name are not verified.
+  type: list
+  elements: dict
+  returned: success
+keys:
+  description: >-
+    The keys in this host's book that were not destroyed, C(domain), C(selector), C(kind), C(size) in bits, C(state) (V(made), V(present),
+    V(retired)), C(since) when, in seconds since 1970, and C(record), the text of its public record.
   type: list
   elements: dict
   returned: success
@@ -89,7 +104,7 @@ probes:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.goodstanding.dkim import signers, signing
+from ..module_utils.goodstanding.dkim import selectors, signers, signing
 from ..module_utils.goodstanding.host.command import runner
 from ..module_utils.goodstanding.host.files import HostError
 
@@ -98,6 +113,7 @@ _SIGNING = {
     "selectors": {"type": "list", "elements": "str", "required": True},
     "subdomains": {"type": "bool", "default": False},
 }
+_FACTS = ("domain", "selector", "kind", "size", "state", "since", "record")
 
 
 def main() -> None:
@@ -112,10 +128,12 @@ def main() -> None:
     p, run = module.params, runner()
     try:
         name = signers.here(run) if p["signer"] == "auto" else p["signer"]
-        faults, seen = signing.faults(run, name, signing.rows(p["signing"]), p["domains"])
+        told = signing.faults(run, name, signing.rows(p["signing"]), p["domains"])
+        keys = [{fact: getattr(row, fact) for fact in _FACTS} for row in selectors.read().rows if row.state != "absent"]
     except (HostError, OSError) as exc:
         module.fail_json(msg=str(exc))
-    module.exit_json(changed=False, signer=name, faults=faults, probes=[row._asdict() for row in seen])
+    probes = [row._asdict() for row in told.seen]
+    module.exit_json(changed=False, signer=name, faults=told.faults, unasked=told.unasked, probes=probes, keys=keys)
 
 
 if __name__ == "__main__":

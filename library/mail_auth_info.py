@@ -30,7 +30,7 @@ options:
     default: []
     suboptions:
       address:
-        description: An IPv4 or IPv6 address that receivers see. No block, since each address has a reverse name of its own.
+        description: An IPv4 or IPv6 address that receivers see, or a block of up to 1024, each of which is looked at.
         type: str
         required: true
       host:
@@ -86,6 +86,13 @@ options:
         description: The same for TLS-RPT.
         type: bool
         default: false
+  signers:
+    description: >-
+      Per host what M(dkim_signing_info) returned, or a failed one. The selectors that its messages bore are looked up like those of
+      O(domains[].dkim), with the record of its key where its book has it; where O(domains[].dkim) names none, a host that leaves a domain's
+      mail unsigned does not hold, and one that could not be asked is unknown.
+    type: dict
+    default: {}
   resolvers:
     description: Addresses of resolvers; the next is asked what one did not answer. The first of this machine where not given.
     type: list
@@ -206,26 +213,31 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils.goodstanding.dnsbl import domains as names
 from ..module_utils.goodstanding.dnsbl.ask import ResolverError, system_resolver
 from ..module_utils.goodstanding.dnsbl.names import SubjectError
-from ..module_utils.goodstanding.mailauth import receivers, sts, view
+from ..module_utils.goodstanding.mailauth import receivers, signing, sts, view
 from ..module_utils.goodstanding.mailauth.asking import Dns, work
 from ..module_utils.goodstanding.mailauth.fetch import policies
 
 LISTS_OF = {"type": "list", "elements": "dict"}
+#: Each address of a block is looked at: nobody sends from more by one host.
+MAX_BLOCK = 1024
 
 
 def senders(rows: list[dict[str, t.Any]]) -> list[view.Sender]:
     found = []
     for row in rows:
         try:
-            address = ipaddress.ip_address(row["address"].strip())
+            block = ipaddress.ip_network(row["address"].strip())
         except ValueError:
-            raise SubjectError(f"{row['address']!r} is no IP address: write each address of a block by itself") from None
-        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-        found.append(view.Sender(mapped or address, row["host"] or "", row["helo"]))
+            raise SubjectError(f"{row['address']!r} is no IP address and no block: write 198.51.100.11, 2001:db8::25 or a /24") from None
+        if block.num_addresses > MAX_BLOCK:
+            raise SubjectError(f"{block} holds {block.num_addresses} addresses: name those that send, or blocks of {MAX_BLOCK} (a /22)")
+        for address in block:
+            mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+            found.append(view.Sender(mapped or address, row["host"] or "", row["helo"]))
     return found
 
 
-def fleet_domains(rows: list[dict[str, t.Any]]) -> list[view.Domain]:
+def fleet_domains(rows: list[dict[str, t.Any]], signers: dict[str, t.Any]) -> list[view.Domain]:
     found = []
     for row in rows:
         domain = names.parse(row["domain"])
@@ -233,16 +245,18 @@ def fleet_domains(rows: list[dict[str, t.Any]]) -> list[view.Domain]:
             view.Selector(names.parse(key["domain"] or domain), key["selector"].lower(), key["subdomains"], key["record"])
             for key in row["dkim"]
         )
+        hosts = tuple(row["hosts"] or ())
+        selectors, gaps = signing.in_use(domain, selectors, {host: signers[host] for host in signers if not hosts or host in hosts})
         envelope = tuple(names.parse(name) for name in row["envelope"] or [domain])
         # A new one each time: a resolver remembers that a name is not there.
         random = f"gs{secrets.token_hex(6)}"
-        found.append(view.Domain(domain, envelope, tuple(row["hosts"] or ()), selectors, row["mta_sts"], row["tls_rpt"], random))
+        found.append(view.Domain(domain, envelope, hosts, selectors, row["mta_sts"], row["tls_rpt"], random, gaps))
     return found
 
 
 def look(p: dict[str, t.Any]) -> dict[str, t.Any]:
     start = time.monotonic()
-    fleet, domains = senders(p["addresses"]), fleet_domains(p["domains"])
+    fleet, domains = senders(p["addresses"]), fleet_domains(p["domains"], p["signers"])
     dns = Dns(p["resolvers"] or [system_resolver()], p["port"], p["timeout"], start + p["deadline"], p["max_questions"])
     rejected = dns.qualify()
     dns.ask([(sender.address.reverse_pointer, "PTR") for sender in fleet] + view.questions(domains))
@@ -302,6 +316,7 @@ def main() -> None:
                     "tls_rpt": {"type": "bool", "default": False},
                 },
             },
+            "signers": {"type": "dict", "default": {}},
             "resolvers": {"type": "list", "elements": "str", "default": []},
             "port": {"type": "int", "default": 53},
             "timeout": {"type": "float", "default": 3.0},

@@ -79,6 +79,12 @@ options:
     description: Per host what M(rate_limit_info) returned, for V(assess) and V(verify).
     type: dict
     default: {}
+  authentication:
+    description: >-
+      What receivers see, for V(assess) and V(verify); nothing, where nobody asked. C(seen) of M(mail_auth_info), C(signers) per host of
+      M(dkim_signing_info), C(named) (keys of the inventory), or C(nothing), why there is nothing to ask.
+    type: dict
+    default: {}
   warmups:
     description: The rows of M(mail_warmup), for V(shape).
     type: list
@@ -186,8 +192,8 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
+from ..module_utils.goodstanding.findings import authentication, locks
 from ..module_utils.goodstanding.findings import document as stages
-from ..module_utils.goodstanding.findings import locks
 from ..module_utils.goodstanding.findings.observations import gather
 from ..module_utils.goodstanding.findings.times import epoch
 
@@ -290,6 +296,7 @@ def main() -> None:
             "queues": {"type": "dict", "default": {}},
             "persistence": {"type": "dict", "default": {}},
             "limits": {"type": "dict", "default": {}},
+            "authentication": {"type": "dict", "default": {}},
             "warmups": {"type": "list", "elements": "dict", "default": []},
             "outbreak_window": {"type": "float", "default": 24.0},
             "verdict": {"type": "dict", "default": {}},
@@ -324,6 +331,8 @@ def main() -> None:
             findings = weigh(p, findings, engine, module.check_mode, now)
             if p["stage"] in ("assess", "contain", "verify"):
                 findings = prove(p, findings, engine, now)
+            if p["authentication"]:
+                findings = {**findings, "authentication": authentication.section(p["authentication"])}
             findings = stages.conclude(findings, p["never"], p["max_locks"])
             files.validate(findings, p["schema"])
             files.write(p["path"], files.as_json(findings))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -19,7 +20,7 @@ import dkim
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from lab import HOSTS, lab, module, on
+from lab import HOSTS, ROOT, lab, module, on
 
 DOMAIN, OTHER = "dkim-one.test", "dkim-two.test"
 FOLDER = "/root/dkim-test"
@@ -127,7 +128,8 @@ def serve(host: str, records: dict[str, str]) -> None:
         for name, text in records.items()
     )
     conf = f"""server:
- interface: 127.0.0.1@{PORT}
+ interface: 0.0.0.0@{PORT}
+ access-control: 0.0.0.0/0 allow
  username: ""
  chroot: ""
  directory: "{FOLDER}"
@@ -215,7 +217,9 @@ def test_keys_are_made_on_the_host_and_nothing_of_them_is_elsewhere():
             assert not said[-1]["changed"], said[-1]
             broken = module(host, "dkim_key", keys=[{**keys[0], "size": 4096}], signer=signer, regenerate="fail")
             assert broken["failed"] and "bits" in broken["msg"]
-            said.append(broken)
+            told = module(host, "dkim_signing_info", signer=signer, domains=[DOMAIN])
+            assert {key["selector"] for key in told["keys"]} >= {RSA[signer], ED[signer]}, told
+            said += [broken, told]
         on(host, "systemctl", "stop", f"dkim-test-watch-{host}")
         needles, seen, places = script(host, LEAKS, data=json.dumps(said)).strip().split(" ", 2)
         assert int(needles) > 100 and int(seen) > 20 and places == "[]", f"private octets on {host}: {places}"
@@ -255,6 +259,11 @@ def test_real_mail_is_signed_and_other_engines_verify_it(host, signer):
        "systemctl restart postfix")  # fmt: skip
     faults = module(host, "dkim_signing_info", signing=signing, signer=signer, domains=[DOMAIN, OTHER])["faults"]
     assert [fault for fault in faults if "does not ask" not in fault] == [], faults
+    # Who knows nothing of the configuration sees the keys that it signs with, too.
+    seen = module(host, "dkim_signing_info", signer=signer, domains=[DOMAIN, "unsigned.test"])
+    used = {row["domain"]: sorted(one["selector"] for one in row["signatures"]) for row in seen["probes"]}
+    assert used == {DOMAIN: sorted(expected), "unsigned.test": []}, seen
+    assert {(key["domain"], key["selector"], key["state"]) for key in seen["keys"]} >= {(DOMAIN, one, "present") for one in selectors}
     message = mail(host, DOMAIN, hash((host, signer)) % 10_000)
     verify(host, message, signer, expected, {key["name"]: key["record"] for key in made})
 
@@ -263,7 +272,7 @@ def test_real_mail_is_signed_and_other_engines_verify_it(host, signer):
 
 
 def verify(host: str, message: str, signer: str, selectors: list[str], records: dict[str, str]) -> None:
-    """Let Mail::DKIM, OpenDKIM, Rspamd and dkimpy verify a message by DNS."""
+    """Let Mail::DKIM, OpenDKIM, Rspamd, mailauth and dkimpy verify a message by DNS, each what it can."""
     on(host, "tee", f"{FOLDER}/message", data=message)
     said = json.loads(script(host, VERIFY, f"{FOLDER}/message", FOLDER, str(PORT)))
     assert f"{selectors[0]}=pass" in said["mail_dkim"], said
@@ -274,12 +283,23 @@ def verify(host: str, message: str, signer: str, selectors: list[str], records: 
     if signer == "rspamd":
         spoken = on(host, "rspamc", "-h", "127.0.0.1:11333", "-i", "8.8.8.8", f"{FOLDER}/message")
         assert all(f"{DOMAIN}:s={selector}" in spoken for selector in selectors) and "R_DKIM_ALLOW" in spoken, spoken
+    assert mailauth(host, message) == dict.fromkeys(selectors, "pass")
+    assert set(mailauth(host, message.replace("Hello.", "Hallo.")).values()) == {"neutral"}, "it verifies what was changed on its way"
     known = {name: record.encode() for name, record in records.items()}
     signed = dkim.DKIM(message.replace("\n", "\r\n").encode())
     number = sum(name.lower() == b"dkim-signature" for name, _ in signed.headers)
     assert number == len(selectors)
     for index in range(number):
         assert signed.verify(idx=index, dnsfunc=lambda name, timeout=5: known[name.decode().rstrip(".")])
+
+
+def mailauth(host: str, message: str) -> dict[str, str]:
+    """Return per selector what mailauth on this machine says, by the DNS server of a host."""
+    server = f"{on(host, 'hostname', '-I').split()[0]}:{PORT}"
+    command = ["node", str(ROOT / "tests/node/verify.mjs"), server]
+    done = subprocess.run(command, input=message.replace("\n", "\r\n"), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return {row["selector"]: row["result"] for row in json.loads(done.stdout)}
 
 
 @pytest.mark.parametrize("host", HOSTS)

@@ -21,7 +21,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(Path(__file__).parent), str(ROOT / "tests/unit/mailauth")]
-from lab import on, playbook  # noqa: E402  a folder of tests, no package
+from lab import on, playbook, run  # noqa: E402  a folder of tests, no package
 from test_lint import MATRIX  # noqa: E402  the table of the linter's own tests
 from world import GOOD  # noqa: E402
 
@@ -76,6 +76,18 @@ def test_the_lab_as_it_stands(tmp_path):
     # Nobody answers for test. itself in the lab, where the tree walk asks last.
     assert found["dmarc"] in ("does_not", "unknown")
     assert {row["result"] for row in seen["domains"][0]["spf"]} == {"pass"}
+
+
+def test_an_assessment_says_what_receivers_see():
+    """Of what the inventory names: addresses, HELO names as Postfix says them, and the names that the mail bears."""
+    part = run("assess").report["authentication"]
+    assert part["state"] == "asked"
+    found = {(row["subject"], row["rule"]): row["state"] for row in part["checklist"]}
+    assert {found[(address, rule)] for address in HOSTS.values() for rule in ("reverse_name", "helo")} == {"holds"}
+    assert {row["address"]: row["helo"] for row in part["addresses"]} == {address: host for host, address in HOSTS.items()}
+    assert (found[("alpha.test", "spf")], found[("alpha.test", "spf_or_dkim")]) == ("holds", "holds")
+    assert [row["domain"] for row in part["domains"]] == ["alpha.test"]
+    assert {row["host"] for row in part["signers"]} == set(HOSTS)
 
 
 def test_an_address_that_does_not_send_for_the_domain(tmp_path):

@@ -29,6 +29,10 @@ ENGINES: dict[str, types.ModuleType] = {"opendkim": opendkim, "rspamd": rspamd}
 _QUEUE = "/var/spool/postfix"
 #: So many domains that are not ours are tried before and after a change.
 _OTHERS = 20
+#: So many domains that somebody else let sign are looked at, for so many seconds.
+_LOOKED = 200
+_PATIENCE = 60.0
+_UNSIGNED = "no key signs mail of {} on this host: make one, publish it, and name it among what is signed"
 
 
 class Seen(t.NamedTuple):
@@ -189,6 +193,9 @@ def ask(place: tuple[str, t.Any], row: Signing, engine: types.ModuleType) -> See
     headers, body, sender = _message(row.domain)
     try:
         answer = milter.ask(place, headers, body, sender, sender)
+    except PermissionError:
+        why = f"{engine.NAME} does not answer at {_told(place)} to this user (Permission denied): let Ansible be root there (become)"
+        return Seen(row.domain, [], [why], True)
     except (OSError, milter.MilterError) as exc:
         why = f"{engine.NAME} does not answer at {_told(place)} ({exc}): systemctl start {engine.UNIT}"
         return Seen(row.domain, [], [why], True)
@@ -260,27 +267,57 @@ def key_faults(run: Run, name: str, wanted: list[Signing]) -> list[str]:
     return [fault for row in wanted for key in row.keys for fault in safety.faults(key.path, signer.daemon, signer.walks)]
 
 
-def faults(run: Run, name: str, wanted: list[Signing], domains: list[str]) -> tuple[list[str], list[Seen]]:
-    """Return what keeps this host from signing, a sentence each, and what its signer did. domains: those that the fleet sends for."""
+class Told(t.NamedTuple):
+    """faults: what keeps a host from signing, a sentence each; unasked: those of them that keep all its mail from the signer; seen: what
+    the signer did."""
+
+    faults: list[str]
+    unasked: list[str]
+    seen: list[Seen]
+
+
+def faults(run: Run, name: str, wanted: list[Signing], domains: list[str]) -> Told:
+    """Return what keeps this host from signing, and what its signer does. domains: those that the fleet sends for."""
     engine = ENGINES[name]
     wanted, _ = engine.settle(wanted)
     found = key_faults(run, name, wanted)
+    unasked: list[str] = []
     seen: list[Seen] = []
+    others = sorted({domain.lower() for domain in domains} - {row.domain for row in wanted})
     try:
         place = engine.place(run)
         seen = [ask(place, row, engine) for row in wanted]
         silent = [one for one in seen if one.faults and not one.signatures and "does not answer" in one.faults[0]]
         found += silent[0].faults if silent else [fault for one in seen for fault in one.faults]
-        found += _unasked(run, name, place)
+        asked = [] if silent else _look_at(place, others, engine)
+        found += [fault for one in asked for fault in one.faults]
+        seen += asked
+        unasked = _unasked(run, name, place)
     except HostError as exc:
         found.append(str(exc))
-    ours = {row.domain for row in wanted}
-    signed = ours | engine.signed_domains(run)
-    for domain in sorted({domain.lower() for domain in domains} - signed):
-        found.append(f"no key signs mail of {domain} on this host: make one, publish it, and name it among what is signed")
+    signed = {row.domain for row in seen} | engine.signed_domains(run)
+    found += [_UNSIGNED.format(domain) for domain in others if domain not in signed]
     if changes(engine.wanted(run, wanted, True)) and wanted:
         found.append(f"the configuration of {name} is not as it was left: run the tasks sign of the role dkim again")
-    return found, seen
+    return Told(found + unasked, unasked, seen)
+
+
+def _look_at(place: tuple[str, t.Any], domains: list[str], engine: types.ModuleType) -> list[Seen]:
+    """Return with which keys the running signer signs mail of domains, whoever set that up; of so many as it answers for in time."""
+    seen: list[Seen] = []
+    deadline = time.monotonic() + _PATIENCE
+    for domain in domains[:_LOOKED]:
+        one = ask(place, Signing(domain, ()), engine)
+        if one.signatures:
+            one = one._replace(signatures=[{**signature, "fault": ""} for signature in one.signatures], faults=[])
+        elif not one.faults:
+            one = one._replace(faults=[_UNSIGNED.format(domain)])
+        elif "does not answer" in one.faults[0]:
+            return [*seen, one]
+        seen.append(one)
+        if time.monotonic() > deadline:
+            break
+    return seen
 
 
 def _unasked(run: Run, name: str, place: tuple[str, t.Any]) -> list[str]:

@@ -14,7 +14,7 @@ import re
 import typing as t
 
 from ..triage.fleet import kind_of
-from . import limits, locks
+from . import authentication, limits, locks
 from .observations import LISTED, WEIGHTY
 from .times import iso
 
@@ -27,12 +27,13 @@ SOURCES = ("addresses", "names", "observations", "lists", "resolvers", "feeds", 
 MAX_POINTS = 50
 #: The brake of locks: this share of the accounts that the logs show, where it is more than account_lock_max.
 LOCK_SHARE = 0.02
-#: What schema 4 and 5 brought, as it is before anything is known of it.
+#: What the versions since 4 brought, as it is before anything is known of it.
 _NEW: Document = {
     "locks": [],
     "drift": [],
     "limits": [],
     "warmups": [],
+    "authentication": authentication.off("nobody asked in this run"),
     "outbreak": {"state": "not_proven", "window_hours": None, "since": None, "provable_from": None, "conditions": []},
 }
 
@@ -47,7 +48,7 @@ def start(run_id: str | None, inventory: str, mode: str, check_mode: bool, now: 
     if not RUN_ID.match(name):
         raise DocumentError(f"{name!r} is no name of a run: use letters, digits, dots, hyphens and underscores")
     return {
-        "schema_version": 5,
+        "schema_version": 6,
         "run": {
             "id": name, "started": iso(now), "finished": None, "inventory": inventory, "mode": mode, "check_mode": check_mode,
             "status": "unknown", "accounts_seen": 0,
@@ -59,12 +60,12 @@ def start(run_id: str | None, inventory: str, mode: str, check_mode: bool, now: 
 
 def upgrade(document: Document) -> Document:
     """Return the document of an earlier version as one of this version: an incident goes on over an upgrade."""
-    if document.get("schema_version") == 4:
-        return {**document, "limits": [], "warmups": [], "schema_version": 5}
-    if document.get("schema_version") != 3:
+    if document.get("schema_version") not in (3, 4, 5):
         return document
+    if document["schema_version"] > 3:
+        return {**copy.deepcopy(_NEW), **document, "schema_version": 6}
     run = {**document["run"], "accounts_seen": 0} if isinstance(document.get("run"), dict) else document.get("run")
-    return {"feeds": [], **document, **copy.deepcopy(_NEW), "run": run, "schema_version": 5}
+    return {"feeds": [], **document, **copy.deepcopy(_NEW), "run": run, "schema_version": 6}
 
 
 def assess(document: Document, logs: dict[str, t.Any], verdict: dict[str, t.Any]) -> Document:
@@ -308,11 +309,11 @@ def status(document: Document) -> str:
         for row in accounts
     ):
         return "findings"
-    if "listed" in states or document["causes"] or limits.damaged(document):
+    if "listed" in states or document["causes"] or limits.damaged(document) or authentication.fails(document):
         return "findings"
     if not document["hosts"] or not all(row["assessed"] for row in document["hosts"]):
         return "unknown"
-    unproven = any(row["locks"] for row in document["drift"])
+    unproven = any(row["locks"] for row in document["drift"]) or authentication.unproven(document)
     return "unknown" if "unknown" in states or document["rejected"] or unproven else "clean"
 
 
@@ -334,6 +335,7 @@ def open_points(document: Document, never: list[str], most: int) -> list[dict[st
         _account_points(document, row, {name.strip().lower() for name in never}, to_lock(document, never, most), point)
     locks.points(document, point)
     limits.points(document, point)
+    authentication.points(document, point)
     for row in document["warmups"]:
         if row["phase"] != "done":
             what = f"{row['host']} warms up at {row['receiver']}: {row['why']}"

@@ -39,7 +39,7 @@ class Selector(t.NamedTuple):
 
 class Domain(t.NamedTuple):
     """A domain in From:. envelope: the domains of its envelope senders; hosts: those that send for it (empty: all); random: a selector
-    that nobody publishes."""
+    that nobody publishes; gaps: (state, why) of each host that does not sign its mail, or of which that is not known."""
 
     domain: str
     envelope: tuple[str, ...]
@@ -48,6 +48,7 @@ class Domain(t.NamedTuple):
     mta_sts: bool
     tls_rpt: bool
     random: str
+    gaps: tuple[tuple[str, str], ...] = ()
 
 
 class View(t.NamedTuple):
@@ -266,16 +267,21 @@ def _dkim(domain: Domain, answers: Answers) -> View:
             findings += dkim.lint_wildcard(name, answers[(name, "TXT")].values)
     # Ed25519 alone is no signature for the large receivers.
     verified = [row for row in rows if row["kind"] == "rsa"]
+    gap = receivers.all_of(state for state, _ in domain.gaps)
+    why = "; ".join(why for state, why in domain.gaps if state == gap)
     if not names:
+        advice = "Let each host sign (role dkim), or name the keys in use in mail_dns_dkim."
         checklist = [
-            receivers.row(rule, domain.domain, UNKNOWN, "no selector is given", "Name the selectors in use (dkim) in the inventory.")
-            for rule in ("dkim", "dkim_2048")
+            receivers.row("dkim", domain.domain, gap, why or "no selector is given", advice),
+            receivers.row("dkim_2048", domain.domain, UNKNOWN, "no selector is given", advice),
         ]
         return View({"dkim": []}, findings, checklist)
     lost = [each for each in findings if each.severity == ERROR]
     state = receivers.all_of(states)
     if state == DOES_NOT:
         checklist = [_judged("dkim", domain.domain, lost)]
+    elif gap == DOES_NOT or (domain.gaps and state == HOLDS):
+        checklist = [receivers.row("dkim", domain.domain, gap, why, "Let each host that sends for the domain sign its mail (role dkim).")]
     elif state == UNKNOWN:
         checklist = [_unknown("dkim", domain.domain, next(row["why"] for row in rows if row["state"] == UNKNOWN))]
     elif not verified:
@@ -447,10 +453,11 @@ def _together(domain: Domain, data: dict[str, t.Any], answers: Answers) -> list[
     by_spf = [(passed.get(row["result"], DOES_NOT), close[row["aligned"]]) for row in data["spf"]]
     by_dkim = [(row["state"], close[row["aligned"]]) for row in data["dkim"] if row["kind"] in ("rsa", None)]
     envelope = receivers.all_of(state for state, _ in by_spf)
-    signed = receivers.all_of(state for state, _ in by_dkim)
+    signed = receivers.all_of([*(state for state, _ in by_dkim), *(state for state, _ in domain.gaps)])
     either = receivers.any_of([envelope, signed])
     spf_aligned = receivers.all_of(state for pair in by_spf for state in pair)
     dkim_aligned = receivers.any_of(receivers.all_of(pair) for pair in by_dkim) if by_dkim else UNKNOWN
+    dkim_aligned = receivers.all_of([dkim_aligned, *(state for state, _ in domain.gaps)])
     whole = receivers.any_of([spf_aligned, dkim_aligned])
     rows = [
         receivers.row(

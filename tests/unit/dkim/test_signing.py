@@ -320,6 +320,25 @@ def test_a_signer_that_is_down_or_defers_is_told(tmp_path, pair):
     assert "451" in signing.ask(place, row(pair[0]), opendkim).faults[0]
 
 
+def test_with_which_keys_a_domain_is_signed_is_seen_whoever_set_it_up(played, pair, tmp_path, monkeypatch):
+    monkeypatch.setattr(signing, "_unasked", lambda *words: [])
+    Milter(tmp_path / "s", signature(pair[0], "theirs", "else.test"))
+    faults, _, (seen,) = signing.faults(run, "opendkim", [], ["A.test"])
+    assert faults == [] and seen.domain == "a.test"
+    assert seen.signatures == [{"domain": "else.test", "selector": "theirs", "algorithm": "rsa-sha256", "fault": ""}]
+
+
+def test_a_domain_that_the_signer_leaves_unsigned_is_told_once(played, tmp_path, monkeypatch):
+    monkeypatch.setattr(signing, "_unasked", lambda *words: [])
+    Milter(tmp_path / "s", [b"c"])
+    faults, _, seen = signing.faults(run, "opendkim", [], ["a.test", "b.test"])
+    assert [fault[:35] for fault in faults] == ["no key signs mail of a.test on this", "no key signs mail of b.test on this"]
+    assert [one.signatures for one in seen] == [[], []]
+    (tmp_path / "s").unlink()
+    faults, _, seen = signing.faults(run, "opendkim", [], ["a.test", "b.test"])
+    assert "does not answer" in faults[0] and "b.test" in faults[1] and len(faults) == 2 and [one.domain for one in seen] == ["a.test"]
+
+
 @pytest.fixture
 def played(conf, tmp_path, monkeypatch, pair):
     """A host with OpenDKIM, whose reloads are counted and whose milter signs with what the tables say when it is told to."""

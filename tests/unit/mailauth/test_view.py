@@ -49,7 +49,7 @@ KEY = {"selector": "s1", "domain": None, "subdomains": False, "record": None}
 DOMAIN = {"domain": "alpha.test", "envelope": None, "hosts": None, "dkim": [KEY], "mta_sts": False, "tls_rpt": False}
 PARAMS = {
     "addresses": ADDRESSES, "domains": [DOMAIN], "timeout": 0.5, "deadline": 20.0, "max_questions": 2000, "policy_port": 443,
-    "policy_timeout": 2.0, "ca_file": None, "resolvers": ["127.0.0.1"],
+    "policy_timeout": 2.0, "ca_file": None, "resolvers": ["127.0.0.1"], "signers": {},
 }  # fmt: skip
 
 
@@ -298,8 +298,8 @@ def test_too_many_questions_are_unknown_and_not_asked():
 
 
 def test_what_is_no_address_is_refused():
-    with pytest.raises(SubjectError, match="each address of a block"):
-        look({}, addresses=[{"address": "198.51.100.0/24", "host": "", "helo": None}])
+    with pytest.raises(SubjectError, match="no IP address and no block"):
+        look({}, addresses=[{"address": "mx1.example.test", "host": "", "helo": None}])
 
 
 # MTA-STS over HTTPS
@@ -439,3 +439,30 @@ def test_the_certificate_of_an_unknown_authority_is_refused(authority):
     assert found.state == "wrong"
     assert "certificate" in found.why
     assert not web.requests, "nothing is asked of a server that is not the one"
+
+
+def test_each_address_of_a_block_is_looked_at():
+    addresses = [{"address": "198.51.100.10/31", "host": "mx1.example.test", "helo": "mx1.example.test"}]
+    result = look(SOUND, addresses=addresses)
+    assert [row["address"] for row in result["addresses"]] == ["198.51.100.10", A]
+    assert states(result, "198.51.100.10")["reverse_name"] == "does_not" and states(result, A)["reverse_name"] == "holds"
+    for text, why in (("198.51.0.0/16", "holds 65536 addresses"), ("198.51.100.1/24", "no IP address and no block")):
+        with pytest.raises(SubjectError, match=why):
+            look(SOUND, addresses=[{**addresses[0], "address": text}])
+
+
+def test_the_selectors_that_signers_use_are_looked_up_with_the_hosts_own_key():
+    signature = {"domain": "alpha.test", "selector": "S1", "algorithm": "rsa-sha256", "fault": ""}
+    proof = {"probes": [{"domain": "alpha.test", "signatures": [signature], "faults": []}],
+             "keys": [{"domain": "alpha.test", "selector": "s1", "record": GOOD}]}  # fmt: skip
+    seen = {"domains": [{**DOMAIN, "dkim": []}], "signers": {"mx1.example.test": proof}}
+    assert states(look(SOUND, **seen), "alpha.test")["dkim"] == "holds"
+    other = f"v=DKIM1; p={P1024}"
+    result = look({**SOUND, ("s1._domainkey.alpha.test", "TXT"): [other]}, **seen)
+    assert "dkim_mismatch" in {row["check"] for row in result["findings"]}
+    strange = {**proof, "probes": [{**proof["probes"][0], "signatures": [{**signature, "domain": "a b;"}]}]}
+    result = look(SOUND, domains=seen["domains"], signers={"mx1": strange})
+    assert states(result, "alpha.test")["dkim"] == "does_not"
+    # A host that does not send for the domain is not asked for it.
+    result = look(SOUND, domains=[{**DOMAIN, "hosts": ["mx1.example.test"], "dkim": []}], signers={**seen["signers"], "mx9": {}})
+    assert states(result, "alpha.test")["dkim"] == "holds"
