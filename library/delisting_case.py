@@ -201,7 +201,10 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ..module_utils.goodstanding.delisting import case as cases
 from ..module_utils.goodstanding.delisting import enrolments, gates, lists, mail
 from ..module_utils.goodstanding.delisting.case import Case, CaseError
+from ..module_utils.goodstanding.findings.ended import all_of
 from ..module_utils.goodstanding.findings.times import iso
+from ..module_utils.goodstanding.mailauth import gates as seen_by_receivers
+from ..module_utils.goodstanding.triage.fleet import kind_of
 
 try:
     from ..module_utils.goodstanding.delisting import dossier
@@ -250,9 +253,19 @@ def open_run(p: Row, now: float) -> Run:
     return Run(p, lists.desks(data), zones, data["enrolments"], now)
 
 
-def authentication(document: Row, of: lists.Told) -> dict[str, cases.Gate]:
-    """Return what receivers see of a subject, by the names of gates.OF_ADDRESS; what is not named is not known."""
-    return {}
+def authentication(document: Row, subject: str, of_address: bool) -> dict[str, cases.Gate]:
+    """Return what receivers see of a subject, and of the domains of the locked accounts, by the names of gates.OF_ADDRESS."""
+    section = document["authentication"]
+    found = seen_by_receivers.of_address(section, subject) if of_address else seen_by_receivers.of_name(section, subject)
+    logins = [row["account"] for row in document["locks"] if kind_of(row["account"]) == "login" and "@" in row["account"]]
+    for domain in sorted({name.rpartition("@")[2] for name in logins} - {subject}):
+        found = found + seen_by_receivers.of_name(section, domain)
+    told = {}
+    for name in dict.fromkeys(row.name for row in found):
+        rows = [row for row in found if row.name == name]
+        state = all_of(row.state for row in rows)
+        told[name] = cases.Gate(state, "; ".join(f"{row.subject}: {row.why}" for row in rows if row.state == state and row.why)[:1000])
+    return told
 
 
 def follow(run: Run, known: dict[str, Case]) -> dict[str, cases.Decision]:
@@ -262,7 +275,7 @@ def follow(run: Run, known: dict[str, Case]) -> dict[str, cases.Decision]:
     for key, of in run.told(known.values()).items():
         before = by_key.get(key)
         codes = of.seen.codes or (before.codes if before else ())
-        outside = gates.outside(run.document, of.of_address, authentication(run.document, of), run.now)
+        outside = gates.outside(run.document, of.of_address, authentication(run.document, key[0], of.of_address), run.now)
         decision = cases.look(before, *key, of.seen, lists.way(of, codes), outside, run.now)
         if decision.case is not None:
             decisions[decision.case.id] = decision

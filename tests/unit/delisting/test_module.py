@@ -72,7 +72,7 @@ class World:
 def world(tmp_path, monkeypatch):
     monkeypatch.setattr(delisting_case.catalogue, "read", READ)
     # What receivers see of the address holds, unless a test says otherwise.
-    monkeypatch.setattr(delisting_case, "authentication", lambda document, of: HELD)
+    monkeypatch.setattr(delisting_case, "authentication", lambda *_: HELD)
     return World(tmp_path)
 
 
@@ -117,7 +117,7 @@ def test_a_case_stays_gated_while_something_is_not_proven(world, monkeypatch, wh
     elif what == "limits":
         document["limits"] = []
     else:
-        monkeypatch.setattr(delisting_case, "authentication", lambda document, of: {**HELD, what: states.Gate("unknown", "SERVFAIL")})
+        monkeypatch.setattr(delisting_case, "authentication", lambda *_: {**HELD, what: states.Gate("unknown", "SERVFAIL")})
     (case,) = world.run(document=document)["cases"]
     assert case["state"] == "gated"
     with pytest.raises(CaseError, match=what):
@@ -136,6 +136,30 @@ def test_no_case_closes_on_what_is_no_answer(world, outcome):
     assert world.states() == {ZEN: "gated"}
     (case,) = world.run(now=found.NOW + 60 * 3600, document=found.findings(unqualified=["zen.spamhaus.org"]))["cases"]
     assert "said nothing that can be believed" in case["frozen"]
+
+
+def test_what_receivers_see_of_the_address_its_name_and_the_accounts_domains_opens_its_gates():
+    rules = {found.ADDRESS: ("reverse_name", "helo", "helo_spf"), "example.com": ("spf", "dkim", "dmarc", "alignment")}
+    document = found.findings(found.observation())
+    document["authentication"] = {
+        "state": "asked", "why": "", "domains": [{"domain": "example.com"}],
+        "addresses": [{"address": found.ADDRESS, "helo": "mx1.example.com"}],
+        "checklist": [
+            {"rule": rule, "subject": subject, "state": "holds", "why": "", "repair": ""}
+            for subject, names in rules.items() for rule in names
+        ],
+    }  # fmt: skip
+    told = delisting_case.authentication(document, found.ADDRESS, True)
+    assert {name: gate.state for name, gate in told.items()} == dict.fromkeys(("fcrdns", "helo", "spf", "dkim", "dmarc"), "holds")
+    document["locks"][0]["account"] = "mallory@other.example"
+    told = delisting_case.authentication(document, found.ADDRESS, True)
+    assert told["fcrdns"].state == "holds"
+    assert told["dmarc"] == states.Gate("unknown", "other.example: nobody looked at other.example")
+    row = next(row for row in document["authentication"]["checklist"] if row["rule"] == "helo")
+    row["state"], row["why"] = "does_not", "it is localhost"
+    assert delisting_case.authentication(document, found.ADDRESS, True)["helo"] == states.Gate(
+        "does_not", f"{found.ADDRESS}: it is localhost"
+    )
 
 
 def test_in_check_mode_nothing_is_written(world):
