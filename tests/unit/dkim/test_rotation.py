@@ -429,7 +429,7 @@ def test_the_floor_is_kept_but_in_a_lab():
     assert rotation.step([], {}, Policy(retire=1, lab_only=True), 0).slots == []
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 2**32))
 def test_any_interruption_then_another_run_reaches_the_same_end(seed):
     chance = random.Random(seed)

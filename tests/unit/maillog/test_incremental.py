@@ -191,7 +191,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_pieces_rotations_and_runs_that_were_cut_off_change_nothing(tmp_path_factory, steps):
     folder = tmp_path_factory.mktemp("log")
     expected = EXPECTED.setdefault("whole", whole(tmp_path_factory.mktemp("whole")))
