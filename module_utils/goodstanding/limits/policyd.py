@@ -129,7 +129,8 @@ def _limits(policy: Policy) -> str:
 def _document(policy: Policy) -> dict[str, t.Any]:
     overrides: dict[str, dict[str, t.Any]] = {scope: {} for scope in policyd_program.SCOPES}
     for (scope, key), limit in policy.overrides.items():
-        overrides[scope][key] = _halves(limit)
+        if scope in overrides:
+            overrides[scope][key] = _halves(limit)
     limits = {scope: _halves(getattr(policy, scope)) for scope in policyd_program.SCOPES}
     return {"limits": limits, "overrides": overrides, "shadow": policy.shadow}
 
