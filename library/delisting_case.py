@@ -76,11 +76,32 @@ options:
     description: Another address than the catalogue's, for O(approve).
     type: str
   relay:
-    description: >-
-      The relay for O(approve) - C(host), C(sender) and, where needed, C(port) (587), C(tls) (V(starttls), V(tls), V(none)), C(user),
-      C(password), C(ca_file).
+    description: The relay for O(approve); C(host) and C(sender) are needed.
     type: dict
     default: {}
+    suboptions:
+      host:
+        description: Its name or address.
+        type: str
+      sender:
+        description: The address that an answer goes to.
+        type: str
+      port:
+        description: Its port, 587 where not set.
+        type: int
+      tls:
+        description: How the connection is protected, V(starttls) where not set.
+        type: str
+        choices: [starttls, tls, none]
+      user:
+        description: The login there.
+        type: str
+      password:
+        description: Its password.
+        type: str
+      ca_file:
+        description: The certificates that are trusted, where the system's are not.
+        type: path
   retention_days:
     description: >-
       Runs, journal lines and requests' texts are deleted after so many days, but for what an open case rests on. 0 deletes nothing.
@@ -202,7 +223,7 @@ from ..module_utils.goodstanding.delisting import case as cases
 from ..module_utils.goodstanding.delisting import enrolments, gates, lists, mail
 from ..module_utils.goodstanding.delisting.case import Case, CaseError
 from ..module_utils.goodstanding.findings.ended import all_of
-from ..module_utils.goodstanding.findings.times import iso
+from ..module_utils.goodstanding.findings.times import epoch, iso
 from ..module_utils.goodstanding.mailauth import gates as seen_by_receivers
 from ..module_utils.goodstanding.triage.fleet import kind_of
 
@@ -242,6 +263,12 @@ class Run(t.NamedTuple):
         """Return the name of the run for the ledger."""
         return str(self.p["findings"]["run"]["id"]) if self.p["findings"] else "-"
 
+    @property
+    def asked(self) -> cases.Asked:
+        """Return when the run of the findings asked."""
+        of = self.document["run"]
+        return cases.Asked(epoch(of["started"]), epoch(of["finished"] or of["started"]))
+
     def told(self, known: t.Iterable[Case]) -> dict[lists.Key, lists.Told]:
         return lists.told(self.document, self.desks, self.zones, [(case.subject, case.list, case.sources) for case in known])
 
@@ -276,7 +303,7 @@ def follow(run: Run, known: dict[str, Case]) -> dict[str, cases.Decision]:
         before = by_key.get(key)
         codes = of.seen.codes or (before.codes if before else ())
         outside = gates.outside(run.document, of.of_address, authentication(run.document, key[0], of.of_address), run.now)
-        decision = cases.look(before, *key, of.seen, lists.way(of, codes), outside, run.now)
+        decision = cases.look(before, *key, of.seen, lists.way(of, codes), outside, run.asked, run.now)
         if decision.case is not None:
             decisions[decision.case.id] = decision
     return decisions
@@ -294,7 +321,8 @@ def act(run: Run, known: dict[str, Case]) -> cases.Decision:
     if what == "refused":
         return cases.refused(case, way, reason + by, run.now)
     events: tuple[cases.Event, ...] = ()
-    if what == "override" or (what == "submitted" and reason.strip() and case.state in (cases.GATED, cases.REFUSED, cases.EXPIRED)):
+    may_be_early = (cases.GATED, cases.REFUSED, cases.EXPIRED, cases.PROVIDER_ONLY)
+    if what == "override" or (what == "submitted" and reason.strip() and case.state in may_be_early):
         opened = cases.override(case, f"{reason}{by}" if reason.strip() else "", run.now)
         if what == "override":
             return opened
@@ -327,6 +355,8 @@ def approve(run: Run, engine: t.Any) -> Row:
 
     def claim(book: ledger.Open) -> Case:
         known = book.cases()
+        if run.p["approve"] in known and run.asked.until < known[run.p["approve"]].judged:
+            raise CaseError("these findings are older than those that judged the case: give the newest (-e findings=FILE)")
         asked = act(run, known)
         case = t.cast(Case, asked.case)
         of = run.told([case])[case.subject, case.list]
@@ -446,7 +476,17 @@ def main() -> None:
             **{name: {"type": "str"} for name in (*ACTS, "mail_to")},
             "reason": {"type": "str", "default": ""},
             "by": {"type": "str", "default": ""},
-            "relay": {"type": "dict", "default": {}, "no_log": True},
+            "relay": {
+                "type": "dict",
+                "default": {},
+                "options": {
+                    **{name: {"type": "str"} for name in ("host", "sender", "user")},
+                    "port": {"type": "int"},
+                    "tls": {"type": "str", "choices": ["starttls", "tls", "none"]},
+                    "password": {"type": "str", "no_log": True},
+                    "ca_file": {"type": "path"},
+                },
+            },
             "retention_days": {"type": "float", "default": 30.0},
             "export": {"type": "path"},
         },

@@ -77,6 +77,24 @@ def test_an_approved_request_goes_through_the_relay_once(delist, tmp_path):
     assert [receiver for receiver, _ in server.taken] == ["tosa@rx.t-online.de"]
 
 
+def test_only_the_relays_password_is_kept_out_of_what_is_said(delist, monkeypatch):
+    delist()
+    assert delist(override=MAILED, reason="see s3cret-word")[0] == 0
+    monkeypatch.setenv("ANSIBLE_VERBOSITY", "3")
+    relay = {"host": "127.0.0.1", "port": 25, "tls": "tls", "sender": "postmaster@example.com", "user": "jane", "password": "s3cret-word"}
+    code, said = delist(approve=MAILED, delisting_relay={**relay, "ca_file": "/does/not/exist"})
+    assert code == 0, said
+    assert "The request was NOT sent" in said
+    assert ": 127.0.0.1:25: FileNotFoundError" in said
+    assert f"{MAILED}: ready" in said
+    assert "s3cret-word" not in said
+    assert "reason: see ********" in said
+    code, said = delist(approve=MAILED, delisting_relay={**relay, "hots": "127.0.0.1"})
+    assert code != 0
+    assert "delisting_relay.hots. Supported" in said
+    assert "s3cret-word" not in said
+
+
 @pytest.mark.parametrize(
     ("environment", "lasts"), [({"CI": "true"}, False), ({"CI": "true", "GOODSTANDING_STATE_URL": "sqlite://"}, True), ({}, True)]
 )

@@ -64,6 +64,13 @@ class Seen(t.NamedTuple):
     since: float | None = None
 
 
+class Asked(t.NamedTuple):
+    """Between which times a run asked: each of its answers is at least as new as since, and none is newer than until."""
+
+    since: float
+    until: float
+
+
 class Override(t.NamedTuple):
     """The gates that a person opened, and why."""
 
@@ -73,9 +80,10 @@ class Override(t.NamedTuple):
 
 
 class Case(t.NamedTuple):
-    """seen: when it was last judged; hit: when the list last showed something new; ask_at: an answer of before this may be an old one;
-    clean_at: of the first clean answer; requests: how many were made; submitted_at: the latest; not_before: of the next one; relisted: how
-    often; frozen: why nothing is known; asked_by: as in Way, when it was last seen listed; gates: as they were last."""
+    """seen: when it was last judged; judged: the end of the run whose findings did; hit: when the list last showed something new;
+    ask_at: an answer of before this may be an old one; clean_at: of the first clean answer; requests: how many were made; submitted_at:
+    the latest; not_before: of the next one; relisted: how often; frozen: why nothing is known; asked_by: as in Way, when it was last
+    seen listed; gates: as they were last."""
 
     subject: str
     list: str
@@ -96,6 +104,7 @@ class Case(t.NamedTuple):
     asked_by: str = "anyone"
     override: Override | None = None
     gates: t.Mapping[str, Gate] = {}
+    judged: float = 0.0
 
     @property
     def id(self) -> str:
@@ -129,29 +138,40 @@ class Decision(t.NamedTuple):
     events: tuple[Event, ...]
 
 
-def look(case: Case | None, subject: str, name: str, seen: Seen, way: Way, gates: t.Mapping[str, Gate], now: float) -> Decision:
-    """Return the case of a subject in a list (name) after a run. gates: of gates.outside(), none of which may be missing."""
+def look(
+    case: Case | None, subject: str, name: str, seen: Seen, way: Way, gates: t.Mapping[str, Gate], asked: Asked, now: float
+) -> Decision:
+    """Return the case of a subject in a list (name) after a run. gates: of gates.outside(), none of which may be missing; asked: when the
+    run asked. What is not later than what the case was judged by says nothing new of the list."""
+    before = case.seen if case else now
+    if max(asked.since - now, before - now) > CLOCK_SLACK:
+        why = f"the clock was set back by {max(asked.since, before) - now:.0f} seconds: nothing was judged"
+        return Decision(case, (Event("clock", why),) if case else ())
+    judged, asked = asked.until, Asked(min(now, asked.since), min(now, asked.until))
     if case is None:
         if seen.outcome != LISTED:
             return Decision(None, ())
-        case = _opened(subject, name, seen, way, now)
-        return _settle(case, way, gates, now, [Event("opened", _codes(case))])
-    if now < case.seen - CLOCK_SLACK:
-        return Decision(case, (Event("clock", f"the clock was set back by {case.seen - now:.0f} seconds: nothing was judged"),))
+        case = _opened(subject, name, seen, way, asked, now)._replace(judged=judged)
+        return _settle(case, way, gates, asked, now, [Event("opened", _codes(case))])
+    if judged < case.judged:
+        return Decision(case, ())
     now = max(now, case.seen)
-    case = case._replace(seen=now)
+    if judged == case.judged:
+        # What must hold is judged anew: findings grow old.
+        return Decision(case, ()) if case.state == CLEARED else _settle(case._replace(seen=now), way, gates, asked, now, [])
+    case = case._replace(seen=now, judged=judged)
     if seen.outcome == SILENT:
-        return _silent(case, seen, way, gates, now)
+        return _silent(case, seen, way, gates, asked, now)
     case = case._replace(frozen="")
     if seen.outcome == CLEAN:
-        return _clean(case, way, gates, now)
-    return _listed(case, seen, way, gates, now)
+        return _clean(case, way, gates, asked, now)
+    return _listed(case, seen, way, gates, asked, now)
 
 
-def _opened(subject: str, name: str, seen: Seen, way: Way, now: float) -> Case:
-    hit = min(now, seen.since) if seen.since is not None else now
+def _opened(subject: str, name: str, seen: Seen, way: Way, asked: Asked, now: float) -> Case:
+    hit = min(asked.until, seen.since) if seen.since is not None else asked.until
     return Case(
-        subject, name, OPEN, now, now, hit, now + pause(way), tuple(sorted(set(seen.sources))), tuple(sorted(set(seen.codes))),
+        subject, name, OPEN, now, now, hit, asked.until + pause(way), tuple(sorted(set(seen.sources))), tuple(sorted(set(seen.codes))),
         expected=None if way.expires is None else hit + way.expires, asked_by=way.asked_by,
     )  # fmt: skip
 
@@ -160,55 +180,57 @@ def pause(way: Way) -> float:
     return max(LEAST_PAUSE, way.pause)
 
 
-def _silent(case: Case, seen: Seen, way: Way, gates: t.Mapping[str, Gate], now: float) -> Decision:
+def _silent(case: Case, seen: Seen, way: Way, gates: t.Mapping[str, Gate], asked: Asked, now: float) -> Decision:
     """Freeze a case: what was clean before is to be seen anew."""
     if case.state == CLEARED:
         return Decision(case, ())
     why = seen.why or "the list said nothing that can be believed"
     events = [Event("frozen", why)] if why != case.frozen else []
-    return _settle(case._replace(frozen=why, clean_at=None), way, gates, now, events)
+    return _settle(case._replace(frozen=why, clean_at=None), way, gates, asked, now, events)
 
 
-def _clean(case: Case, way: Way, gates: t.Mapping[str, Gate], now: float) -> Decision:
-    if case.state == CLEARED or now < case.ask_at:
+def _clean(case: Case, way: Way, gates: t.Mapping[str, Gate], asked: Asked, now: float) -> Decision:
+    if case.state == CLEARED or asked.since < case.ask_at:
         return Decision(case, ())
     if case.clean_at is None:
-        case = case._replace(clean_at=now, ask_at=now + pause(way))
-        return _settle(case, way, gates, now, [Event("clean", "the list does not name it any more; a second answer closes the case")])
-    asked = f"after {_times(case.requests, 'request')}" if case.requests else "by itself, nobody asked"
+        case = case._replace(clean_at=asked.until, ask_at=asked.until + pause(way))
+        clean = Event("clean", "the list does not name it any more; a second answer closes the case")
+        return _settle(case, way, gates, asked, now, [clean])
+    how = f"after {_times(case.requests, 'request')}" if case.requests else "by itself, nobody asked"
     cleared = case._replace(state=CLEARED, expected=None, override=None, gates={})
-    return Decision(cleared, (Event("cleared", f"the list did not name it twice in a row: the listing ended {asked}"),))
+    return Decision(cleared, (Event("cleared", f"the list did not name it twice in a row: the listing ended {how}"),))
 
 
-def _listed(case: Case, seen: Seen, way: Way, gates: t.Mapping[str, Gate], now: float) -> Decision:
+def _listed(case: Case, seen: Seen, way: Way, gates: t.Mapping[str, Gate], asked: Asked, now: float) -> Decision:
     sources, codes = set(seen.sources), set(seen.codes)
     events = []
     if case.state == CLEARED:
         wait = way.cool_down * 2 ** min(case.relisted, MOST_DOUBLINGS)
         case = case._replace(
-            state=OPEN, relisted=case.relisted + 1, not_before=now + wait, hit=now, submitted_at=None, sources=tuple(sorted(sources)),
-            codes=tuple(sorted(codes)),
+            state=OPEN, relisted=case.relisted + 1, not_before=asked.until + wait, hit=asked.until, submitted_at=None,
+            sources=tuple(sorted(sources)), codes=tuple(sorted(codes)),
         )  # fmt: skip
         events.append(Event("relisted", f"listed again, for the {_ordinal(case.relisted)} time since it ended: {_codes(case)}"))
     elif codes - set(case.codes) or case.clean_at is not None:
         why = f"new: {', '.join(sorted(codes - set(case.codes)))}" if codes - set(case.codes) else "named again before it was clean twice"
-        case = case._replace(hit=now)
+        case = case._replace(hit=asked.until)
         events.append(Event("hit", why))
     case = case._replace(
-        clean_at=None, ask_at=now + pause(way), sources=tuple(sorted(sources | set(case.sources))), codes=tuple(sorted(codes)),
+        clean_at=None, ask_at=asked.until + pause(way), sources=tuple(sorted(sources | set(case.sources))), codes=tuple(sorted(codes)),
         asked_by=way.asked_by,
         expected=case.expected if way.expires is None or case.asked else case.hit + way.expires,
     )  # fmt: skip
-    return _settle(case, way, gates, now, events)
+    return _settle(case, way, gates, asked, now, events)
 
 
-def _settle(case: Case, way: Way, gates: t.Mapping[str, Gate], now: float, events: list[Event]) -> Decision:
+def _settle(case: Case, way: Way, gates: t.Mapping[str, Gate], asked: Asked, now: float, events: list[Event]) -> Decision:
     """Return the case in the state that follows from its gates and from a request that is under way."""
     before, gates = case.state, gates or {"outside": Gate(UNKNOWN, "nobody looked at what must hold first")}
     case = case._replace(gates={**gates, **_own(case, way, now)})
-    if case.asked and case.clean_at is None and not case.frozen and now >= t.cast(float, case.submitted_at) + way.answer:
+    if case.asked and case.clean_at is None and not case.frozen and asked.since >= t.cast(float, case.submitted_at) + way.answer:
         wait = way.cool_down * 2 ** min(max(case.requests - 1, 0), MOST_DOUBLINGS)
         case = case._replace(state=EXPIRED, not_before=t.cast(float, case.submitted_at) + max(way.answer, wait), expected=None)
+        case = case._replace(gates={**gates, **_own(case, way, now)})
         events.append(Event("expired", "the list still names it, and nothing is to be expected of the request any more"))
     elif case.asked:
         if now >= t.cast(float, case.submitted_at) + pause(way):
@@ -247,14 +269,15 @@ def override(case: Case, reason: str, now: float) -> Decision:
     """Open the gates that are closed now, for the next request alone. CaseError where no reason is given or nothing can be asked."""
     if not reason.strip():
         raise CaseError(f"{case.id}: gates are overridden for a reason only: give it in words (-e reason='...')")
-    if case.state not in (GATED, READY, OPEN, REFUSED, EXPIRED):
+    if case.state not in (GATED, READY, OPEN, REFUSED, EXPIRED, PROVIDER_ONLY):
         raise CaseError(f"{case.id} is {case.state}: there is no gate to override")
     if NAMED in case.closed:
         raise CaseError(f"{case.id} cannot be asked for: {case.closed[NAMED].why}")
     if case.override is None and not case.closed:
         return Decision(case, ())
     gates = tuple(sorted({*case.closed, *(case.override.gates if case.override else ())}))
-    opened = case._replace(override=Override(reason.strip()[:1000], gates, now), state=READY)
+    state = PROVIDER_ONLY if case.asked_by == "provider" else READY
+    opened = case._replace(override=Override(reason.strip()[:1000], gates, now), state=state)
     return Decision(opened, (Event("override", f"{', '.join(gates)}: {reason.strip()[:1000]}"), Event("state", _state(opened))))
 
 
@@ -264,8 +287,7 @@ def submit(case: Case, way: Way, how: str, now: float) -> Decision:
         raise CaseError(f"{case.id}: the clock was set back by {case.seen - now:.0f} seconds: set it right first")
     if case.asked:
         raise CaseError(f"{case.id} was asked for already; a second request does harm. It goes on by itself")
-    provider = case.state == PROVIDER_ONLY and not {name: gate for name, gate in case.closed.items() if name != COOL_DOWN}
-    if case.state != READY and not provider:
+    if case.state != READY and not (case.state == PROVIDER_ONLY and not case.closed):
         closed = "; ".join(f"{name}: {gate.why or gate.state}" for name, gate in sorted(case.closed.items()))
         raise CaseError(
             f"{case.id} is {case.state}, not ready{f' ({closed})' if closed else ''}. "
@@ -295,6 +317,8 @@ def refused(case: Case, way: Way, why: str, now: float) -> Decision:
     now = max(now, case.seen)
     wait = way.cool_down * 2 ** min(max(case.requests - 1, 0), MOST_DOUBLINGS)
     case = case._replace(state=REFUSED, seen=now, not_before=now + wait, expected=None)
+    # Known at once, so that an override that follows opens it.
+    case = case._replace(gates={**case.gates, **_own(case, way, now)})
     return Decision(case, (Event("refused", why.strip()[:1000] or "no reason was given"), Event("state", _state(case))))
 
 
@@ -303,7 +327,8 @@ def _codes(case: Case) -> str:
 
 
 def _state(case: Case) -> str:
-    closed = "; ".join(f"{name}: {gate.why or gate.state}" for name, gate in sorted(case.closed.items())) if case.state == GATED else ""
+    # Why a gate is closed may name an account, which the ledger keeps no longer than it must.
+    closed = ", ".join(sorted(case.closed)) if case.state == GATED else ""
     return f"{case.state}{f' ({closed})' if closed else ''}"[:2000]
 
 

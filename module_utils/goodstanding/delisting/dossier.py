@@ -47,6 +47,8 @@ _GATES = {
     "cool_down": "it is not too early to ask",
     "outside": "what must hold first was looked at",
 }
+#: Who asks meanwhile.
+_AGAIN = "playbooks/assess.yml and remediate.yml ask the list again; run playbooks/delist.yml behind them."
 _COST = {
     "no": "nothing",
     "optional": "nothing; do not pay for the faster removal that is offered",
@@ -129,7 +131,7 @@ def next_step(case: Case, of: Told, way: Way) -> str:
     """Return what comes next, and who does it, as a sentence."""
     where = of.delisting.get("url") or of.delisting.get("mail") or "the operator's own page"
     expected = f", expected by {day(case.expected)}" if case.expected else ""
-    if case.state in (OPEN, GATED):
+    if case.state in (OPEN, GATED) or (case.state == PROVIDER_ONLY and case.closed):
         first = next(((name, gate) for name, gate in case.closed.items()), None)
         return (
             f"Do not ask yet: {first[1].why or _GATES.get(first[0], first[0]) + ' is ' + first[1].state}." if first else "Do not ask yet."
@@ -143,9 +145,9 @@ def next_step(case: Case, of: Told, way: Way) -> str:
     if case.state == PROVIDER_ONLY:
         return f"Give the text below to the owner of the network ({lists.who(of, case.codes)}), then record it: -e submitted={case.id}."
     if case.state in (SUBMITTED, WAITING) and case.submitted_at:
-        return f"Wait: it was asked for on {day(case.submitted_at)}{expected}. Every run asks the list again."
+        return f"Wait: it was asked for on {day(case.submitted_at)}{expected}. {_AGAIN}"
     if case.state == WAITING:
-        return f"Wait: nobody can ask, the entry ends by itself{expected}. Every run asks the list again."
+        return f"Wait: nobody can ask, the entry ends by itself{expected}. {_AGAIN}"
     if case.state in (REFUSED, EXPIRED):
         until = f" not before {day(case.not_before)}" if case.not_before else ""
         return f"Find out what the list still sees; it may be asked again{until}."

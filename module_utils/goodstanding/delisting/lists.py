@@ -77,7 +77,7 @@ def told(
     result = {}
     for key in [*found, *(key for key in sources if key not in found)]:
         group = found.get(key, _Found([], []))
-        # A receiver of several services: that one of them takes mail again says nothing of the others.
+        # A receiver with several desks: while it still refuses for one of them, that it took mail says nothing of the others.
         others = {row["source"] for other, each in found.items() if other[0] == key[0] and other[1] != key[1] for row in each.rows}
         result[key] = _told(key, group, sources.get(key, ()), subjects.get(key[0]), desks, zones, others)
     return result
@@ -142,7 +142,7 @@ def _why(rows: t.Sequence[Row], subject: Row | None, sources: t.Sequence[str], o
     missing = [source for source in sources if source not in subject["clean"] and source not in silent]
     said = [f"{', '.join(silent)} said nothing that can be believed"] if silent else []
     said += [f"{', '.join(missing)} was not asked"] if missing else []
-    return "; ".join(said) or f"{', '.join(sorted(others & set(sources)))} still refuses it elsewhere: which service took mail is not known"
+    return "; ".join(said) or f"{', '.join(sorted(others & set(sources)))} still refuses it at another desk"
 
 
 def _filled(facts: Row, subject: str) -> Row:

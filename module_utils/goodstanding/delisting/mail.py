@@ -44,6 +44,7 @@ class Outcome(t.NamedTuple):
 
 def relay(given: t.Mapping[str, t.Any]) -> Relay:
     """Return the relay of the inventory's delisting_relay. MailError where it is wrong; a password reaches no message."""
+    given = {name: value for name, value in given.items() if value is not None}
     if not given:
         raise MailError("delisting_relay is not set: name the relay that mails the request (host, sender), or send the text yourself")
     unknown = sorted(set(given) - set(Relay._fields))

@@ -217,7 +217,8 @@ def export(engine: sa.Engine) -> Row:
 
 
 def forget(engine: sa.Engine, now: float, days: float) -> int:
-    """Delete what names people and is older than so many days: runs, journal lines, requests' texts. Return how many rows went.
+    """Delete what names people and is older than so many days: runs, journal lines, requests' texts and details, and of cases that are
+    over the words of what happened. Return how many rows went or lost it.
 
     What a case that goes on rests on stays with it, and of each host the newest line, since the next ones follow on it."""
     with writing(engine) as connection:
@@ -231,6 +232,12 @@ def forget(engine: sa.Engine, now: float, days: float) -> int:
         newest = sa.select(sa.func.max(JOURNAL.c.id)).group_by(JOURNAL.c.host).scalar_subquery()
         gone += connection.execute(sa.delete(JOURNAL).where(JOURNAL.c.time < before, JOURNAL.c.id.not_in(newest))).rowcount
         gone += connection.execute(
-            sa.update(REQUESTS).where(REQUESTS.c.time < iso(before), REQUESTS.c.text.is_not(None)).values(text=None, receiver=None)
+            sa.update(REQUESTS)
+            .where(REQUESTS.c.time < iso(before), sa.or_(REQUESTS.c.text.is_not(None), REQUESTS.c.detail != ""))
+            .values(text=None, receiver=None, detail="")
+        ).rowcount
+        over = sa.select(CASES.c.id).where(CASES.c.state == CLEARED)
+        gone += connection.execute(
+            sa.update(EVENTS).where(EVENTS.c.time < iso(before), EVENTS.c.why != "", EVENTS.c.case_id.in_(over)).values(why="")
         ).rowcount
         return gone

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 from goodstanding_src.module_utils.goodstanding.delisting import case as cases
-from goodstanding_src.module_utils.goodstanding.delisting.case import CLEAN, LISTED, SILENT, CaseError, Gate, Seen, Way, look
+from goodstanding_src.module_utils.goodstanding.delisting.case import CLEAN, LISTED, SILENT, Asked, CaseError, Gate, Seen, Way, look
 from goodstanding_src.module_utils.goodstanding.findings.ended import DOES_NOT, HOLDS, UNKNOWN
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,8 +21,8 @@ GONE = Seen(CLEAN)
 MUTE = Seen(SILENT, why="SERVFAIL")
 
 
-def step(case, seen, now, gates=OPEN_GATES, way=WAY):
-    return look(case, "198.51.100.11", "zen.spamhaus.org", seen, way, gates, now)
+def step(case, seen, now, gates=OPEN_GATES, way=WAY, asked=None):
+    return look(case, "198.51.100.11", "zen.spamhaus.org", seen, way, gates, asked or Asked(now, now), now)
 
 
 def at(state, now=T0 + 2 * DAY):
@@ -54,6 +54,55 @@ def test_a_case_goes_from_the_first_sight_to_its_end():
 def test_what_is_clean_before_the_ttl_is_over_does_not_count():
     case = at(cases.WAITING)
     assert step(case, GONE, case.ask_at - 1).case.clean_at is None
+
+
+def test_the_same_findings_read_twice_are_one_answer():
+    case = at(cases.WAITING)
+    old = Asked(case.ask_at + 10, case.ask_at + 40)
+    first = step(case, GONE, old.until, asked=old).case
+    assert (first.clean_at, first.ask_at, first.judged) == (old.until, old.until + 60, old.until)
+    again = step(first, GONE, first.ask_at + 3600, asked=old)
+    assert (again.case.state, again.case.clean_at, again.case.judged) == (cases.WAITING, first.clean_at, first.judged)
+    assert step(again.case, GONE, again.case.seen, asked=Asked(first.ask_at, first.ask_at + 30)).case.state == cases.CLEARED
+
+
+def test_an_answer_is_as_old_as_the_findings_that_hold_it():
+    case = at(cases.WAITING)
+    assert step(case, GONE, case.ask_at + DAY, asked=Asked(case.ask_at - 1, case.ask_at + 600)).case.clean_at is None
+    opened = step(None, NAMED, T0, asked=Asked(T0 - 900, T0 - 300)).case
+    assert (opened.hit, opened.ask_at, opened.opened) == (T0 - 300, T0 - 240, T0)
+    new = NAMED._replace(codes=("127.0.0.2",))
+    assert step(opened, new, T0 + DAY, asked=Asked(T0 + 60, T0 + 90)).case.hit == T0 + 90
+
+
+def test_older_findings_change_nothing_and_open_nothing_anew():
+    case = at(cases.WAITING)
+    case = step(case, NAMED, case.seen + 7200).case
+    assert step(case, GONE, case.seen + 60, asked=Asked(case.judged - 60, case.judged - 1)) == cases.Decision(case, ())
+    case = step(case, GONE, case.ask_at).case
+    case = step(case, GONE, case.ask_at).case
+    for until in (case.judged, case.judged - 60):
+        assert step(case, NAMED, case.seen + 3600, asked=Asked(until - 60, until)) == cases.Decision(case, ())
+
+
+def test_the_gates_of_the_same_findings_grow_old():
+    case, stale = at(cases.READY), {**OPEN_GATES, "outbreak": Gate(UNKNOWN, "the findings are old")}
+    assert step(case, NAMED, case.seen + DAY, stale, asked=Asked(case.judged, case.judged)).case.state == cases.GATED
+
+
+def test_a_request_expires_only_by_an_answer_of_after_its_time():
+    case = at(cases.WAITING)
+    late = case.submitted_at + WAY.answer + 60
+    assert step(case, NAMED, late, asked=Asked(case.judged, case.judged)).case.state == cases.WAITING
+    assert step(case, NAMED, late, asked=Asked(late - 120, late)).case.state == cases.WAITING
+    assert step(case, NAMED, late, asked=Asked(late - 60, late)).case.state == cases.EXPIRED
+
+
+def test_findings_of_times_to_come_are_not_judged():
+    case = at(cases.WAITING)
+    decision = step(case, GONE, case.ask_at, asked=Asked(case.ask_at + 3600, case.ask_at + 3700))
+    assert (decision.case, [event.kind for event in decision.events]) == (case, ["clock"])
+    assert step(None, NAMED, T0, asked=Asked(T0 + 3600, T0 + 3700)) == cases.Decision(None, ())
 
 
 def test_a_listing_that_nobody_names_opens_nothing():
@@ -164,8 +213,42 @@ def test_where_only_the_provider_may_ask():
     assert case.state == cases.PROVIDER_ONLY
     with pytest.raises(CaseError, match="quiet"):
         cases.submit(case, way, "told to the provider", T0)
+    told = step(case, NAMED, T0 + 2 * DAY, way=way).case
+    asked = cases.submit(told, way, "told to the provider", T0 + 2 * DAY).case
+    assert asked.state == cases.SUBMITTED
+    opened = cases.override(case, "the provider asked for it", T0 + 60).case
+    assert (opened.state, opened.closed) == (cases.PROVIDER_ONLY, {})
+    assert cases.submit(opened, way, "told to the provider", T0 + 60).case.state == cases.SUBMITTED
+
+
+def test_the_pause_between_requests_holds_for_a_provider_too():
+    way = WAY._replace(asked_by="provider")
+    case = step(None, NAMED, T0, way=way).case
+    case = step(step(case, GONE, case.ask_at, way=way).case, GONE, case.ask_at + 60, way=way).case
     case = step(case, NAMED, T0 + 2 * DAY, way=way).case
-    assert cases.submit(case, way, "told to the provider", T0 + 2 * DAY).case.state == cases.SUBMITTED
+    case = step(case, NAMED, T0 + 4 * DAY, way=way).case
+    assert (case.state, list(case.closed)) == (cases.PROVIDER_ONLY, [cases.COOL_DOWN])
+    with pytest.raises(CaseError, match="cool_down"):
+        cases.submit(case, way, "told to the provider", T0 + 4 * DAY)
+
+
+@pytest.mark.parametrize("state", [cases.REFUSED, cases.EXPIRED])
+def test_what_came_too_early_is_overridden_right_after_a_request_ended(state):
+    case = at(cases.WAITING)
+    if state == cases.REFUSED:
+        case = cases.refused(case, WAY, "no", case.seen + 10).case
+    else:
+        case = step(case, NAMED, case.submitted_at + WAY.answer).case
+    assert (case.state, list(case.closed)) == (state, [cases.COOL_DOWN])
+    opened = cases.override(case, "they asked us to write again", case.seen + 10).case
+    assert cases.submit(opened, WAY, "by a person", case.seen + 20).case.state == cases.SUBMITTED
+
+
+def test_why_a_gate_is_closed_stays_out_of_the_history():
+    gates = {**OPEN_GATES, "account": Gate(DOES_NOT, "not locked on every host: mallory@example.com")}
+    decision = step(None, NAMED, T0, gates)
+    assert decision.events[-1].why == "gated (account, quiet)"
+    assert "mallory@example.com" in decision.case.gates["account"].why
 
 
 def test_a_clock_that_was_set_back_is_noticed():
@@ -231,7 +314,7 @@ def test_only_clean_closes_a_case(moves, way):
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.floats(0, 40 * DAY), max_size=30), st.sampled_from(["servfail", "refused", "hijacked", "unqualified", "timeout"]), WAYS)
+@given(st.lists(st.floats(1, 40 * DAY), max_size=30), st.sampled_from(["servfail", "refused", "hijacked", "unqualified", "timeout"]), WAYS)
 def test_no_sequence_of_refusals_and_errors_closes_a_case(passed, why, way):
     case, now = step(None, NAMED, T0, way=way).case, T0
     for seconds in passed:

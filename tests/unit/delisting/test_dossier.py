@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from goodstanding_src.module_utils.goodstanding.delisting import case as cases
 from goodstanding_src.module_utils.goodstanding.delisting import dossier, gates, lists
-from goodstanding_src.module_utils.goodstanding.delisting.case import Gate, look
+from goodstanding_src.module_utils.goodstanding.delisting.case import Asked, Gate, look
 from goodstanding_src.module_utils.goodstanding.findings.ended import HOLDS
 from goodstanding_src.module_utils.goodstanding.store import cases as ledger
 from goodstanding_src.module_utils.goodstanding.store import database, journals
@@ -61,7 +61,8 @@ def composed(engine, *rows, document=None, lines=JOURNALS, contact=CONTACT):
     document = document or found.findings(*rows)
     ((subject, name), of), *_ = lists.told(document, found.DESKS, found.ZONES, ()).items()
     way = lists.way(of, of.seen.codes)
-    opened = look(None, subject, name, of.seen, way, gates.outside(document, of.of_address, HELD, found.NOW), found.NOW)
+    outside = gates.outside(document, of.of_address, HELD, found.NOW)
+    opened = look(None, subject, name, of.seen, way, outside, Asked(found.NOW, found.NOW), found.NOW)
     database.save_run(engine, document)
     journals.save(engine, lines)
     ledger.change(engine, document["run"]["id"], found.NOW, lambda book: book.save(opened.case, opened.events))

@@ -101,11 +101,32 @@ def test_microsofts_refusals_and_its_feed_are_one_case():
     assert told(findings(clean=["log:microsoft", "snds:status"]), known)[known[:2]].seen.outcome == CLEAN
 
 
+COMPANY_AND_CONSUMER = [("microsoft-365", "log:microsoft-365"), ("microsoft-consumer", "log:microsoft")]
+
+
 def test_that_one_service_of_a_receiver_takes_mail_again_says_nothing_of_the_other():
-    known = (ADDRESS, "microsoft-365", ("log:microsoft",))
-    of = told(findings(reply("microsoft_olc", "S3150"), clean=["log:microsoft"]), known)
+    company, consumer = ((ADDRESS, name, (source,)) for name, source in COMPANY_AND_CONSUMER)
+    of = told(findings(reply("microsoft_olc", "S3150"), clean=["log:microsoft-365"]), company)
+    assert of[company[:2]].seen.outcome == CLEAN
+    of = told(findings(clean=["log:microsoft"]), company, consumer)
+    assert [of[each[:2]].seen.outcome for each in (company, consumer)] == [SILENT, CLEAN]
+    of = told(findings(clean=["log:microsoft-365", "log:microsoft-any"]), company, consumer)
+    assert [of[each[:2]].seen.outcome for each in (company, consumer)] == [CLEAN, SILENT]
+
+
+def test_while_one_desk_of_a_service_is_refused_the_other_is_not_over():
+    known = (ADDRESS, "microsoft-365", ("log:microsoft-365",))
+    of = told(findings(reply("microsoft_banned_511", "5.7.511"), clean=["log:microsoft-365"]), known)
     assert of[known[:2]].seen.outcome == SILENT
-    assert "which service" in of[known[:2]].seen.why
+    assert of[known[:2]].seen.why == "log:microsoft-365 still refuses it at another desk"
+
+
+@pytest.mark.parametrize("row", [row for row in found.REPLIES if row["provider"].startswith("microsoft")], ids=lambda row: row["id"])
+def test_no_refusal_of_one_service_of_microsoft_is_counted_as_the_others(row):
+    desk = next((desk["id"] for desk in found.DESKS if row["ask"] in desk["urls"] and not desk.get("follows")), "none")
+    assert row["provider"] in {
+        "microsoft-consumer": ["microsoft"], "microsoft-365": ["microsoft-365"], "microsoft-365-mail": ["microsoft-365"],
+    }.get(desk, ["microsoft", "microsoft-365", "microsoft-any"])  # fmt: skip
 
 
 def test_a_receiver_that_quotes_a_list_is_that_lists_case():

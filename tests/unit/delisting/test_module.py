@@ -46,8 +46,9 @@ class World:
     def engine(self):
         return database.open_store(self.url)
 
-    def run(self, *rows, now=found.NOW, check_mode=False, document=None, **given):
-        """Return the result of a run of the module whose verify run found these rows; rows of None alone: no findings at all."""
+    def run(self, *rows, now=found.NOW, check_mode=False, document=None, started=None, **given):
+        """Return the result of a run of the module whose verify run found these rows; rows of None alone: no findings at all. started: of
+        that run, ten minutes before now where not given."""
         p = {
             "state_url": self.url, "findings": None, "catalogue": str(found.ROOT / "catalogue/blocklists.yml"),
             "templates": str(found.ROOT / "roles/delisting/templates"), "directory": str(self.folder / "cases"),
@@ -56,7 +57,7 @@ class World:
         }  # fmt: skip
         if rows != (None,):
             p["findings"] = document or found.findings(*rows)
-            p["findings"]["run"]["started"] = delisting_case.iso(now - 600)
+            p["findings"]["run"]["started"] = delisting_case.iso(started or now - 600)
             if not check_mode:
                 database.save_run(self.engine, p["findings"])
         return delisting_case.follow_all(p, now, check_mode)
@@ -107,6 +108,16 @@ def test_from_the_first_sight_to_the_end(world):
     assert world.run(now=found.NOW + 7400, document=found.findings(**clean))["cases"] == []
     (case,) = world.run(found.observation(), now=found.NOW + 9000)["cases"]
     assert (case["state"], case["relisted"]) == ("gated", 1)
+
+
+def test_old_findings_that_are_read_twice_close_nothing(world):
+    world.run(found.observation())
+    clean, started = found.findings(clean=["zen.spamhaus.org"]), found.NOW + 3600
+    for now in (found.NOW + 7200, found.NOW + 2 * DAY, found.NOW + 3 * DAY):
+        (case,) = world.run(now=now, document=clean, started=started)["cases"]
+        assert case["state"] != "cleared"
+    assert [row["kind"] for row in case["history"]].count("clean") == 1
+    assert world.run(now=found.NOW + 3 * DAY + 60, document=clean)["cases"][0]["state"] == "cleared"
 
 
 @pytest.mark.parametrize("what", ["outbreak", "limits", "fcrdns", "spf"])
@@ -204,7 +215,9 @@ def test_the_store_is_exported_and_forgets(world):
     clean = {"clean": ["zen.spamhaus.org"]}
     world.run(now=found.NOW + 100, document=found.findings(**clean))
     world.run(now=found.NOW + 300, document=found.findings(**clean))
-    assert world.run(None, now=found.NOW + 40 * DAY, retention_days=30.0)["forgotten"] == 1
+    events = ledger.history(world.engine, ZEN)
+    assert world.run(None, now=found.NOW + 40 * DAY, retention_days=30.0)["forgotten"] == 1 + len(events), "a run, and the words of each"
+    assert {row["why"] for row in ledger.history(world.engine, ZEN)} == {""}
 
 
 # ---- by mail
@@ -262,8 +275,9 @@ def test_what_may_have_gone_is_not_sent_again(world, relayed):
 
 def test_a_kill_between_sending_and_recording_never_sends_twice(world, relayed):
     with smtp_server.Server() as server:
-        process = multiprocessing.get_context("fork").Process(target=relayed, args=(server,))
+        process = multiprocessing.get_context("fork").Process(target=relayed, args=(server,), daemon=True)
         server.on_data = lambda: os.kill(process.pid, signal.SIGKILL)
+        server.timeout = 30
         process.start()
         server.handle_request()
         process.join(30)
@@ -301,6 +315,41 @@ def test_a_gated_case_is_not_mailed(world, relayed):
     assert world.requests() == []
 
 
+def test_findings_that_are_old_or_older_than_the_last_ones_make_no_mail(world, relayed):
+    with smtp_server.serving() as server:
+        with pytest.raises(CaseError, match="older than those that judged the case"):
+            relayed(server, started=found.NOW - 700)
+        with pytest.raises(CaseError, match=r"outbreak: the findings are of"):
+            relayed(server, now=found.NOW + DAY, started=found.NOW - 600)
+    assert server.sessions == 0
+
+
+def test_a_provider_is_told_for_a_reason_while_gates_are_closed(world):
+    row, document = found.observation(codes=("127.0.0.2",)), found.findings(found.observation(codes=("127.0.0.2",)))
+    document["limits"] = []
+    (case,) = world.run(document=document)["cases"]
+    assert case["state"] == "provider_only"
+    assert case["next"].startswith("Do not ask yet: mx1.example.com: ")
+    with pytest.raises(CaseError, match="limits"):
+        world.run(None, now=found.NOW + 60, submitted=ZEN)
+    (case,) = world.run(None, now=found.NOW + 60, submitted=ZEN, reason="the provider asked on its own")["cases"]
+    assert case["state"] == "submitted"
+    (case,) = world.run(None, now=found.NOW + 120, refused=ZEN)["cases"]
+    assert case["state"] == "refused"
+    (case,) = world.run(None, now=found.NOW + 180, submitted=ZEN, reason="they said: write again")["cases"]
+    assert (case["state"], case["requests"]) == ("submitted", 2)
+    assert world.run(row, now=found.NOW + 240)["cases"][0]["next"].startswith("Wait: ")
+
+
+def test_the_ledger_names_no_account_in_what_happened(world):
+    document = found.findings(found.observation())
+    document["locks"][0]["hosts"][0]["accepted_after_lock"] = 1
+    (case,) = world.run(document=document)["cases"]
+    assert any("mallory@example.com" in gate["why"] for gate in case["gates"])
+    assert "mallory" not in json.dumps(case["history"])
+    assert [row["why"] for row in case["history"]][-1] == "gated (account)"
+
+
 def test_the_legacy_address_is_tried_only_where_it_is_named(world):
     case = f"microsoft-365-mail/{found.ADDRESS}"
     refusal = found.reply("microsoft_banned_511", "5.7.511")
@@ -316,6 +365,7 @@ def test_the_legacy_address_is_tried_only_where_it_is_named(world):
     ("given", "words"),
     [
         ({}, "delisting_relay is not set"),
+        ({"host": None, "port": None}, "delisting_relay is not set"),
         ({"host": "x"}, "lacks sender"),
         ({"host": "x", "sender": "a@b.example", "hots": 1}, "has hots: known are host"),
         ({"host": "x", "sender": "a@b.example", "tls": "ssl"}, "tls is 'ssl'"),

@@ -77,11 +77,11 @@ def test_of_two_writers_one_asks(url, store):
     for _ in range(5):
         engines, done = [database.open_store(url) for _ in range(2)], []
         cases.change(store, "r", NOW, lambda ledger: (ledger.save(CASE, []), ledger.forget_request(CASE.id, 1)))
-        threads = [threading.Thread(target=submit, args=(engine, done)) for engine in engines]
+        threads = [threading.Thread(target=submit, args=(engine, done), daemon=True) for engine in engines]
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
+            thread.join(60)
         for engine in engines:
             engine.dispose()
         assert done.count("sent") == 1, done
@@ -96,7 +96,7 @@ def opened(url, results):
 def test_processes_that_open_an_empty_store_at_once_all_get_it(url):
     fork = multiprocessing.get_context("fork")
     results = fork.Queue()
-    running = [fork.Process(target=opened, args=(url, results)) for _ in range(3)]
+    running = [fork.Process(target=opened, args=(url, results), daemon=True) for _ in range(3)]
     for process in running:
         process.start()
     for process in running:
@@ -112,11 +112,11 @@ def test_two_writers_lose_nothing(url, store):
             put(engine, CASE._replace(subject=f"{name}-{number}"))
         engine.dispose()
 
-    threads = [threading.Thread(target=write, args=(name,)) for name in "ab"]
+    threads = [threading.Thread(target=write, args=(name,), daemon=True) for name in "ab"]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
     assert len(cases.load(store)) == 40
 
 
@@ -231,14 +231,29 @@ def test_what_a_case_rests_on_stays_as_long_as_it_goes_on(store):
     database.save_run(store, run(NOW - 40 * DAY, "old"))
     put(store, CASE._replace(opened=NOW - 38 * DAY))
     cases.change(
-        store, "r", NOW - 40 * DAY, lambda ledger: ledger.request(CASE._replace(requests=1), "mail", "sent", "", receiver="x@y", text="t")
+        store,
+        "r",
+        NOW - 40 * DAY,
+        lambda ledger: ledger.request(CASE._replace(requests=1), "mail", "sent", "by jane", receiver="x@y", text="t"),
     )
     cases.forget(store, NOW, 30)
     assert names(store)[0] == {"old"}
     put(store, CASE._replace(state=states.CLEARED))
     cases.forget(store, NOW, 30)
     assert names(store)[0] == set()
-    assert [(row["text"], row["receiver"], row["state"]) for row in cases.requests(store, CASE.id)] == [(None, None, "sent")]
+    (kept,) = cases.requests(store, CASE.id)
+    assert (kept["text"], kept["receiver"], kept["state"], kept["detail"]) == (None, None, "sent", "")
+
+
+def test_the_words_of_what_happened_go_when_the_case_is_over_and_old(store):
+    over, going = CASE._replace(state=states.CLEARED), CASE._replace(subject="192.0.2.9", opened=NOW - DAY)
+    event = Event("override", "a@x was let in again (by jane)")
+    for days in (40, 1):
+        cases.change(store, "r", NOW - days * DAY, lambda ledger: [ledger.save(case, [event]) for case in (over, going)])
+    cases.forget(store, NOW, 30)
+    assert [(row["kind"], row["why"] == "") for row in cases.history(store, over.id)] == [("override", True), ("override", False)]
+    assert [row["why"] == "" for row in cases.history(store, going.id)] == [False, False]
+    assert cases.forget(store, NOW, 30) == 0
 
 
 def test_the_lines_of_an_incident_are_found(store):
