@@ -247,9 +247,8 @@ class Maildrop:
     def _event(self, mask: int, name: bytes) -> None:
         if mask & _OVERFLOW:  # of what was held, the end may be among what is lost
             self.lost += 1
-            for handle in self._held.values():
-                os.close(handle)
-            self._held.clear()
+            while self._held:
+                os.close(self._held.popitem()[1])
             self.look(self._last)
         elif mask & _MOVED_TO:  # it has its name, and is being written: once it is open, pickup may take it
             handle = self._open(name)
