@@ -45,7 +45,7 @@ options:
   prometheus_file:
     description: >-
       Where C(report.prom) is written to as well, readable by all, such as in the folder of node_exporter's textfile collector; not in check
-      mode.
+      mode, and not by a run that only lets an account in again, which looked at nothing.
     type: path
 attributes:
   check_mode:
@@ -81,7 +81,7 @@ import traceback
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 try:
-    from ..module_utils.goodstanding.report import files, junit, metrics, redact, summary
+    from ..module_utils.goodstanding.report import files, junit, metrics, redact, summary, verdict
 
     IMPORT_ERROR = None
 except ImportError:
@@ -114,7 +114,7 @@ def main() -> None:
         files.write(f"{folder}/report.xml", junit.build(told))
         files.write(f"{folder}/report.prom", metrics.build(p["findings"]))
         if not module.check_mode:
-            if p["prometheus_file"]:
+            if p["prometheus_file"] and verdict.looked(p["findings"]):
                 files.write(p["prometheus_file"], metrics.build(p["findings"]), 0o644)
             files.point_latest(p["directory"], run["id"])
     except (files.ReportError, OSError) as exc:

@@ -30,7 +30,8 @@ options:
     default: []
     suboptions:
       address:
-        description: An IPv4 or IPv6 address that receivers see, or a block of up to 1024, each of which is looked at.
+        description: An IPv4 or IPv6 address that receivers see, or a block of up to 1024, each of which is looked at; a
+          larger one is a row of the checklist that says so.
         type: str
         required: true
       host:
@@ -222,19 +223,24 @@ LISTS_OF = {"type": "list", "elements": "dict"}
 MAX_BLOCK = 1024
 
 
-def senders(rows: list[dict[str, t.Any]]) -> list[view.Sender]:
-    found = []
+def senders(rows: list[dict[str, t.Any]]) -> tuple[list[view.Sender], list[dict[str, t.Any]]]:
+    """Return the addresses, and a row of the checklist for each block that is too large to look at each of its addresses."""
+    found, large = [], []
     for row in rows:
         try:
             block = ipaddress.ip_network(row["address"].strip())
         except ValueError:
             raise SubjectError(f"{row['address']!r} is no IP address and no block: write 198.51.100.11, 2001:db8::25 or a /24") from None
         if block.num_addresses > MAX_BLOCK:
-            raise SubjectError(f"{block} holds {block.num_addresses} addresses: name those that send, or blocks of {MAX_BLOCK} (a /22)")
+            what = f"{row['host'] or 'a host'} sends from a block of {block.num_addresses:,} addresses, too many to look at each"
+            advice = f"Name those that send (mail_dns_addresses), or blocks of {MAX_BLOCK:,} (a /22)."
+            # Of what is only advised: a fleet whose named addresses hold all may be clean.
+            large.append(receivers.row("helo", str(block), receivers.UNKNOWN, what, advice))
+            continue
         for address in block:
             mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
             found.append(view.Sender(mapped or address, row["host"] or "", row["helo"]))
-    return found
+    return found, large
 
 
 def fleet_domains(rows: list[dict[str, t.Any]], signers: dict[str, t.Any]) -> list[view.Domain]:
@@ -256,7 +262,7 @@ def fleet_domains(rows: list[dict[str, t.Any]], signers: dict[str, t.Any]) -> li
 
 def look(p: dict[str, t.Any]) -> dict[str, t.Any]:
     start = time.monotonic()
-    fleet, domains = senders(p["addresses"]), fleet_domains(p["domains"], p["signers"])
+    (fleet, large), domains = senders(p["addresses"]), fleet_domains(p["domains"], p["signers"])
     dns = Dns(p["resolvers"] or [system_resolver()], p["port"], p["timeout"], start + p["deadline"], p["max_questions"])
     rejected = dns.qualify()
     dns.ask([(sender.address.reverse_pointer, "PTR") for sender in fleet] + view.questions(domains))
@@ -268,12 +274,13 @@ def look(p: dict[str, t.Any]) -> dict[str, t.Any]:
     tasks += [partial(view.domain_view, each, fleet, dns.table, served.get(each.domain)) for each in domains]
     views = work(dns, tasks)
     lost = [
-        receivers.row("spf", domain.domain, receivers.UNKNOWN, "its records ask for lookups without end", "Simplify its SPF record.")
+        receivers.row(rule, domain.domain, receivers.UNKNOWN, "its records ask for lookups without end", "Simplify its SPF record.")
         for domain, seen in zip(domains, views[len(fleet) :])
         if seen is None
+        for rule in ("spf_or_dkim", "spf")
     ]
     seen = [each for each in views if each is not None]
-    checklist = [row for each in seen for row in each.checklist] + lost + receivers.elsewhere()
+    checklist = [row for each in seen for row in each.checklist] + large + lost + receivers.elsewhere()
     findings = dict.fromkeys(finding for each in seen for finding in each.findings)
     states = [row["state"] for row in checklist]
     return {

@@ -13,6 +13,15 @@ def test_a_login_is_let_in_on_every_host(play):
     assert (code, calls) == (0, ["mail_account_lock a@alpha.test"] * 2), output
 
 
+def test_a_run_that_looks_at_nothing_leaves_the_figures_of_the_one_that_did(play, tmp_path):
+    figures = tmp_path / "goodstanding.prom"
+    figures.write_text("goodstanding_accounts_locked 2\n")
+    code, _, output = play("reinstate", **KNOWN, account="a@alpha.test", report_prometheus_file=str(figures))
+    assert code == 0, output
+    assert figures.read_text() == "goodstanding_accounts_locked 2\n"
+    assert (tmp_path / "latest/report.prom").exists()
+
+
 def test_a_local_user_is_let_in_on_its_own_host_as_the_report_names_it(play):
     code, calls, output = play("reinstate", **KNOWN, account="uid:33@mx2")
     assert (code, calls) == (0, ["mail_account_lock uid:33"]), output

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ..mailauth.receivers import ADVISED, DOES_NOT, ELSEWHERE, HOLDS, RULES, UNKNOWN, all_of
+from ..mailauth.receivers import ADVISED, DOES_NOT, ELSEWHERE, HOLDS, RULES, UNKNOWN
 from .times import iso
 
 Row = dict[str, t.Any]
@@ -112,19 +112,19 @@ def _keys(published: list[Row], signers: t.Mapping[str, Row], named: t.Iterable[
     return rows
 
 
-def fails(document: Row) -> bool:
-    """Whether what receivers ask of everybody does not hold somewhere."""
-    return _decided(document) == DOES_NOT
+def failing(document: Row) -> list[str]:
+    """Return the addresses and domains of which something that receivers ask of everybody does not hold."""
+    return _decided(document, DOES_NOT)
 
 
 def unproven(document: Row) -> bool:
-    """Whether it is not known if what receivers ask of everybody holds everywhere."""
-    state = document["authentication"]["state"]
-    return state == "unknown" or (state == "asked" and _decided(document) == UNKNOWN)
+    """Whether nothing fails, and it is not known if what receivers ask of everybody holds wherever they were asked about it."""
+    return not failing(document) and (document["authentication"]["state"] == "unknown" or bool(_decided(document, UNKNOWN)))
 
 
-def _decided(document: Row) -> str:
-    return all_of(row["state"] for row in document["authentication"]["checklist"] if row["rule"] in DECISIVE)
+def _decided(document: Row, state: str) -> list[str]:
+    rows = document["authentication"]["checklist"]
+    return list(dict.fromkeys(row["subject"] for row in rows if row["rule"] in DECISIVE and row["state"] == state))
 
 
 def points(document: Row, point: t.Callable[[str, str, str, str | None, str], None]) -> None:

@@ -309,7 +309,7 @@ def status(document: Document) -> str:
         for row in accounts
     ):
         return "findings"
-    if "listed" in states or document["causes"] or limits.damaged(document) or authentication.fails(document):
+    if "listed" in states or document["causes"] or limits.damaged(document) or authentication.failing(document):
         return "findings"
     if not document["hosts"] or not all(row["assessed"] for row in document["hosts"]):
         return "unknown"

@@ -43,6 +43,8 @@ _MOVED_TO, _ATTRIB, _DELETE, _UNMOUNT, _OVERFLOW, _IGNORED = 0x80, 0x4, 0x200, 0
 #: So many files are held open at most; of more, a message counts as one recipient.
 _MAX_OPEN = 400
 _KEEP_HITS = 14 * 86400
+#: What was counted later than that from now was counted by a clock that was wrong.
+_AHEAD = 60
 _CLEAN_EVERY = 3600
 _TELL_EVERY = 3
 _TABLES = """
@@ -75,8 +77,9 @@ class Counter:
         """Refuse again who was refused when this program ended; return the time of what was counted last."""
         since = time.time()
         with self._careful():
+            self._clean()
             database = self._opened()
-            since = database.execute("SELECT MAX(second) FROM counts").fetchone()[0] or since
+            since = min(since, database.execute("SELECT MAX(second) FROM counts").fetchone()[0] or since)
             for (uid,) in database.execute("SELECT DISTINCT uid FROM counts").fetchall():
                 self._judge(uid)
         self.tick()
@@ -156,15 +159,17 @@ class Counter:
         """Return the window and the limit that is met."""
         for window, seconds in WINDOWS.items():
             if window in limit:
-                words = uid, int(time.time()) - seconds
-                sent = self._opened().execute("SELECT SUM(recipients) FROM counts WHERE uid = ? AND second > ?", words).fetchone()[0]
+                now = int(time.time())
+                words = uid, now - seconds, now + _AHEAD
+                rows = self._opened().execute("SELECT SUM(recipients) FROM counts WHERE uid = ? AND second > ? AND second <= ?", words)
+                sent = rows.fetchone()[0]
                 if (sent or 0) >= limit[window][0]:
                     return window, limit[window][1]
         return None
 
     def _clean(self) -> None:
         now = int(time.time())
-        self._opened().execute("DELETE FROM counts WHERE second < ?", (now - max(WINDOWS.values()) - 3600,))
+        self._opened().execute("DELETE FROM counts WHERE second < ? OR second > ?", (now - max(WINDOWS.values()) - 3600, now + _AHEAD))
         self._opened().execute("DELETE FROM hits WHERE last < ?", (now - _KEEP_HITS,))
         self._opened().commit()
         self._cleaned = time.monotonic()
@@ -207,6 +212,7 @@ class Maildrop:
         #: How many came, and of how many it is not known whose they were, or how many recipients they had.
         self.lost = self.seen = 0
         self._held: dict[bytes, int] = {}
+        self._last = 0.0
         library = ctypes.CDLL(None, use_errno=True)
         self._handle = library.inotify_init1(os.O_CLOEXEC)
         if self._handle < 0 or library.inotify_add_watch(self._handle, os.fsencode(folder), _MOVED_TO | _ATTRIB | _DELETE) < 0:
@@ -222,25 +228,32 @@ class Maildrop:
     def watch(self) -> None:
         """Find what comes, until the directory is gone; run in a thread of its own, since a long message takes a while to be read."""
         try:
-            while True:
-                data, at = os.read(self._handle, 1 << 16), 0
-                while at < len(data):
-                    _, mask, _, size = struct.unpack_from("iIII", data, at)
-                    self._event(mask, data[at + 16 : at + 16 + size].rstrip(b"\0"))
-                    at += 16 + size
-                    if mask & (_IGNORED | _UNMOUNT):
-                        return
+            while self._read():
+                pass
         finally:
             self.found.put(None)
 
+    def _read(self) -> bool:
+        """Read what events there are, or wait for one; return whether the directory is there still."""
+        data, at = os.read(self._handle, 1 << 16), 0
+        while at < len(data):
+            _, mask, _, size = struct.unpack_from("iIII", data, at)
+            self._event(mask, data[at + 16 : at + 16 + size].rstrip(b"\0"))
+            at += 16 + size
+            if mask & (_IGNORED | _UNMOUNT):
+                return False
+        return True
+
     def _event(self, mask: int, name: bytes) -> None:
-        if mask & _OVERFLOW:
+        if mask & _OVERFLOW:  # of what was held, the end may be among what is lost
             self.lost += 1
+            while self._held:
+                os.close(self._held.popitem()[1])
+            self.look(self._last)
         elif mask & _MOVED_TO:  # it has its name, and is being written: once it is open, pickup may take it
-            if len(self._held) + self.found.qsize() < _MAX_OPEN:
-                handle = self._open(name)
-                if handle is not None:
-                    self._held[name] = handle
+            handle = self._open(name)
+            if handle is not None:
+                self._hold(name, handle)
         elif mask & _ATTRIB:
             handle = self._held.pop(name, None)
             handle = self._open(name) if handle is None else handle
@@ -252,6 +265,16 @@ class Maildrop:
         elif name in self._held:  # given up
             os.close(self._held.pop(name))
 
+    def _hold(self, name: bytes, handle: int) -> None:
+        """Keep a file open that is being written, so that pickup cannot take it unseen. The oldest makes room: no user's many unfinished
+        messages keep those of others from being seen."""
+        old = self._held.pop(name, None)
+        if old is not None:
+            os.close(old)
+        while self._held and len(self._held) + self.found.qsize() >= _MAX_OPEN:
+            os.close(self._held.pop(next(iter(self._held))))
+        self._held[name] = handle
+
     def _open(self, name: bytes) -> int | None:
         try:
             return os.open(os.path.join(os.fsencode(self.folder), name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -261,11 +284,11 @@ class Maildrop:
     def _whole(self, name: bytes, handle: int, since: float = 0) -> None:
         """Hand a message on that is whole."""
         state = os.fstat(handle)
+        self._last = max(self._last, state.st_ctime)
         if not stat.S_ISREG(state.st_mode) or state.st_ctime <= since:
             os.close(handle)
         elif not state.st_mode & stat.S_IXUSR:
-            os.close(self._held.pop(name, handle))
-            self._held[name] = handle
+            self._hold(name, handle)
         elif self.found.qsize() >= _MAX_OPEN:
             os.close(handle)
             self.lost += 1

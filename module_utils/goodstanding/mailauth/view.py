@@ -197,7 +197,7 @@ def _spf(domain: Domain, senders: t.Sequence[Sender], answers: Answers) -> View:
         what += f" ({worst['why'] or worst['term']})" if worst["why"] or worst["term"] else ""
         state = receivers.row("spf", domain.domain, DOES_NOT, what, _spf_repair(worst))
     elif open_ or not rows:
-        state = _unknown("spf", domain.domain, open_[0]["why"] if open_ else "no sending address is given")
+        state = _unknown("spf", domain.domain, open_[0]["why"] if open_ else "no sending address was looked at")
     else:
         state = receivers.row("spf", domain.domain, HOLDS)
     return View({"spf": rows, "spf_budget": [each.data for each in budgets]}, findings, [state])

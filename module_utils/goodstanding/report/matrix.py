@@ -164,7 +164,7 @@ def of_rules(authentication: Row) -> list[Row]:
     hosts = {row["address"]: [row["host"]] for row in authentication["addresses"]}
     found: dict[str, dict[str, dict[str, Row]]] = {"domain": {}, "address": {}, "fleet": {}}
     for row in authentication["checklist"]:
-        word = "fleet" if row["subject"] == "fleet" else "address" if row["subject"] in hosts else "domain"
+        word = "fleet" if row["subject"] == "fleet" else "address" if row["subject"] in hosts or "/" in row["subject"] else "domain"
         found[word].setdefault(row["subject"], {})[row["rule"]] = row
     titles = {"domain": "Rules, by domain", "address": "Rules, by address", "fleet": "Rules that no record shows"}
     return [_rules(word, titles[word], answers, authentication["rules"], hosts) for word, answers in found.items() if answers]

@@ -13,10 +13,13 @@ from ..triage.fleet import kind_of
 Document = dict[str, t.Any]
 
 SOMEBODY = "somebody@…"
-#: Words of a text. A local user and a relay (uid:33@HOST, relay:192.0.2.1@HOST) are nobody's mail address, and one word.
-_WORD = re.compile(r"(?P<own>(?:uid|relay):[^\s<>()\[\]{}\"'`,;|=]+)|[^\s<>()\[\]{}\"'`,;:|=]+")
+_PART = r"[^\s<>()\[\]{}\"'`,;|=/]"
+#: Words of a text: what may be an account of the project, a mail address with a quoted local part (RFC 5321 section 4.1.2), all else.
+_WORD = re.compile(rf'(?P<own>(?:uid|relay):{_PART}+)|"(?:[^"\\\n]|\\.){{1,128}}"@{_PART}+|(?:(?!:){_PART})+')
+#: A local user and a relay (uid:33@HOST, relay:192.0.2.1@HOST), before their host: nobody's mail address, and one word.
+_OWN = re.compile(r"uid:[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}\$?|relay:(?:internet|\d{1,3}(?:\.\d{1,3}){3}|[0-9a-f]{0,4}:[0-9a-f:.]{1,40})")
 #: Where an account stands alone, and where sentences are; only there a login without a domain (it may be a common word) is looked for.
-_ACCOUNTS, _SENTENCES = ("account", "key", "locks"), ("sentence", "what", "next_step", "text", "detail", "why")
+_ACCOUNTS, _SENTENCES = ("account", "key", "locks"), ("sentence", "what", "next_step", "text", "detail", "why", "reason")
 
 
 def redacted(document: Document) -> Document:
@@ -24,6 +27,8 @@ def redacted(document: Document) -> Document:
     names = {row["account"] for key in ("accounts", "locks", "actions") for row in document[key] if row["account"]}
     names |= {met["key"] for row in document["limits"] for met in row["met"] if met["scope"] == "account"}
     short = _shortened(names)
+    hosts = {row["host"].lower() for row in document["hosts"]}
+    hosts |= {entry["host"].lower() for key in ("accounts", "locks") for row in document[key] for entry in row["hosts"]}
     # A login that is no single word is looked for by itself; there are few.
     odd = sorted((name for name in short if not _WORD.fullmatch(name)), key=len, reverse=True)
 
@@ -32,7 +37,13 @@ def redacted(document: Document) -> Document:
             return short[text]
         for name in odd:
             text = text.replace(name, short[name])
-        return _WORD.sub(lambda found: found[0] if found["own"] else _word(found[0], short, key in _SENTENCES), text)
+        return _WORD.sub(lambda found: own(found[0], key) if found["own"] else _word(found[0], short, key in _SENTENCES), text)
+
+    def own(word: str, key: str) -> str:
+        who, _, host = word.rstrip(".!?").rpartition("@")
+        if _OWN.fullmatch(who) and host.lower() in hosts:
+            return word
+        return ":".join(_word(part, short, key in _SENTENCES) for part in word.split(":"))
 
     def walk(value: t.Any, key: str = "") -> t.Any:
         if isinstance(value, dict):

@@ -50,10 +50,10 @@ def time_of(line: str) -> float | None:
 def build(document: Document) -> Row | None:
     """Return lanes (host, log, marks), ticks, height and the rows of the table; None where nothing has a time worth a plot."""
     events = sorted(_events(document), key=lambda event: (event["time"], event["host"]))
-    if not any(event["kind"] not in ("listed", "limit") for event in events):
-        return None
     end = max([event["time"] for event in events] + [epoch(document["run"]["finished"] or document["run"]["started"])])
     shown = [event for event in events if event["time"] >= end - _SPAN]
+    if not any(event["kind"] not in ("listed", "limit") for event in shown):
+        return None
     begin = min(event["time"] for event in shown)
     margin = max((end - begin) * 0.04, 5)
     begin, end = begin - margin, end + margin

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ..findings import limits, locks
+from ..findings import authentication, limits, locks
 
 Row = dict[str, t.Any]
 Document = dict[str, t.Any]
@@ -15,7 +15,7 @@ Document = dict[str, t.Any]
 #: What a status is called before a person.
 NAMES = {"not_contained": "Not contained", "findings": "Findings", "unknown": "Not all is known", "clean": "Clean"}
 OUTBREAK = {"none": "no outbreak", "ended": "ended", "not_ended": "not ended", "not_proven": "not proven to have ended"}
-_OPENINGS = ("mail of ", "sending limits ", "the outbreak ", "whether ", "nothing ", "no host ", "it is ")
+_OPENINGS = ("mail of ", "sending limits ", "the outbreak ", "whether ", "what ", "nothing ", "no host ", "it is ")
 _SENTENCES = {"ended": "the outbreak has ended", "not_ended": "the outbreak has not ended",
               "not_proven": "whether the outbreak has ended is not proven"}  # fmt: skip
 
@@ -30,10 +30,15 @@ def subjects(document: Document) -> list[Row]:
     return [*document["addresses"], *document["names"]]
 
 
+def looked(document: Document) -> bool:
+    """Whether the run looked at the fleet; one that only lets an account in again knows nothing of logs, lists and outbreak."""
+    return not any(row["verdict"] == "reinstated" for row in document["accounts"])
+
+
 def sentence(document: Document) -> str:
     """Return what a person must know first."""
     status = document["run"]["status"]
-    if any(row["verdict"] == "reinstated" for row in document["accounts"]):
+    if not looked(document):
         parts = [_reinstated(row) for row in document["accounts"]]
     else:
         parts = [*_leaks(document), *_accounts(document), *_others(document)]
@@ -96,6 +101,8 @@ def _others(document: Document) -> list[str]:
         listed = [row for row in document[kind] if row["state"] == "listed"]
         if listed:
             parts.append(f"{len(listed):,} of {count(len(document[kind]), one, many)} {'is' if len(listed) == 1 else 'are'} listed")
+    failing = authentication.failing(document)
+    parts += [f"what receivers ask of everybody does not hold of {_some(failing)}"] if failing else []
     broken = [row["host"] for row in limits.damaged(document)]
     return parts + ([f"sending limits do not limit on {_some(broken)}"] if broken else [])
 
@@ -108,7 +115,7 @@ def _unknown(document: Document) -> list[str]:
     parts = [f"{_some(hosts)} could not be assessed"] if hosts else []
     if unknown:
         parts.append(f"{len(unknown):,} of {count(len(subjects(document)), 'address or name', 'addresses and names')} could not be judged")
-    return parts
+    return parts + (["whether what receivers ask of everybody holds is not known"] if authentication.unproven(document) else [])
 
 
 def locked(document: Document) -> list[str]:
@@ -126,7 +133,7 @@ def figures(document: Document) -> list[Row]:
     broken = sum(row["verdict"] == "compromised" for row in document["accounts"])
     suspects = sum(row["verdict"] == "suspect" for row in document["accounts"])
     outbreak = document["outbreak"]
-    asked = [] if any(row["verdict"] == "reinstated" for row in document["accounts"]) else [
+    asked = [] if not looked(document) else [
         {
             "label": "Addresses and names listed", "figure": f"{states['listed']:,} of {len(rows):,}",
             "note": f"{states['clean']:,} clean, {states['unknown']:,} not known",

@@ -159,6 +159,20 @@ def test_a_key_in_dns_that_is_not_the_hosts_is_told():
     assert key["published"] == "does_not" and key["why"]
 
 
+@pytest.mark.parametrize(("addresses", "domains"), [((ADDRESS,), (DOMAIN,)), ((), (DOMAIN,)), ((), ())])
+@pytest.mark.parametrize("block", ["198.18.0.0/16", "2001:db8::/64"])
+def test_a_block_too_large_to_look_at_each_is_advice_and_hides_nothing(sound, block, addresses, domains):
+    part = section(RECORDS, addresses=[*addresses, {"address": block, "host": "mx1", "helo": "mx1.alpha.test"}], domains=domains)
+    (row,) = [row for row in part["checklist"] if row["subject"] == block]
+    assert row["state"] == "unknown" and "mx1" in row["why"] and "name those that send" in row["repair"].lower()
+    if addresses:
+        assert [each for each in part["checklist"] if each != row] == sound["checklist"]
+    document = concluded(part)
+    assert document["run"]["status"] == "clean"
+    (point,) = [each for each in document["open_points"] if block in each["what"]]
+    assert point["severity"] == "info" and point["next_step"] == row["repair"]
+
+
 def test_of_many_faults_of_one_rule_some_are_written_out(sound):
     part = copy.deepcopy(sound)
     row = {"rule": "reverse_name", "state": "does_not", "why": "it has none", "repair": "Ask for one."}

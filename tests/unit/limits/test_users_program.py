@@ -116,6 +116,19 @@ def test_a_restart_refuses_again_who_was_refused(begin, tmp_path, clock):
     assert refused(tmp_path) == ["www-data"]
 
 
+def test_a_clock_that_was_ahead_refuses_nobody_when_it_is_right_again(begin, tmp_path, clock):
+    counter = begin()
+    right, clock.now = clock.now, clock.now + 30 * 86400
+    counter.take(33, 10)
+    assert refused(tmp_path) == ["www-data"]
+    clock.now = right
+    counter.tick()
+    assert refused(tmp_path) == []
+    assert begin().begin() == right, "what came since then is looked at"
+    counter.take(33, 10)
+    assert refused(tmp_path) == ["www-data"]
+
+
 def test_the_map_that_was_taken_away_comes_back(begin, tmp_path):
     counter = begin()
     (tmp_path / "refused").unlink()
@@ -280,6 +293,46 @@ def test_what_came_while_nobody_watched_is_found(tmp_path):
     drop.look(os.stat(tmp_path / "A").st_ctime - 1)
     assert recipients(drop.found.get(timeout=1)[1]) == 4
     assert drop.found.empty()
+
+
+def test_one_that_was_being_written_while_nobody_watched_is_found_when_it_is_whole(tmp_path):
+    post(tmp_path, "A", message(4), whole=False)
+    post(tmp_path, "B", message(5), whole=False)
+    drop = Maildrop(str(tmp_path))
+    drop.look(0)
+    threading.Thread(target=drop.watch, daemon=True).start()
+    (tmp_path / "A").chmod(0o600)  # it is held already
+    (tmp_path / "A").unlink()
+    (tmp_path / "B").chmod(0o700)
+    assert recipients(drop.found.get(timeout=5)[1]) == 5
+    assert drop._held == {}
+
+
+def test_many_unfinished_messages_of_one_user_hide_nobody_elses(tmp_path, monkeypatch):
+    monkeypatch.setattr(users_program, "_MAX_OPEN", 3)
+    drop = Maildrop(str(tmp_path))
+    for number in range(6):
+        post(tmp_path, f"A{number}", message(1), whole=False)
+    path = post(tmp_path, "B", message(2), whole=False)
+    drop._read()
+    assert sorted(drop._held) == [b"A4", b"A5", b"B"]
+    path.chmod(0o700)
+    path.unlink()
+    drop._read()
+    assert recipients(drop.found.get(timeout=1)[1]) == 2
+
+
+def test_where_events_are_lost_the_directory_is_looked_at(tmp_path):
+    drop = Maildrop(str(tmp_path))
+    post(tmp_path, "A", message(1))
+    drop._read()
+    assert recipients(drop.found.get(timeout=1)[1]) == 1
+    post(tmp_path, "B", message(1), whole=False)
+    drop._read()
+    os.utime(post(tmp_path, "C", message(3)))
+    drop._event(users_program._OVERFLOW, b"")
+    assert [recipients(drop.found.get(timeout=1)[1]) for _ in range(drop.found.qsize())] == [3]
+    assert (drop.lost, sorted(drop._held)) == (1, [b"B"] if os.stat(tmp_path / "B").st_ctime > os.stat(tmp_path / "A").st_ctime else [])
 
 
 def test_a_directory_that_goes_ends_it(maildrop):

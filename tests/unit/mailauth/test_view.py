@@ -446,9 +446,8 @@ def test_each_address_of_a_block_is_looked_at():
     result = look(SOUND, addresses=addresses)
     assert [row["address"] for row in result["addresses"]] == ["198.51.100.10", A]
     assert states(result, "198.51.100.10")["reverse_name"] == "does_not" and states(result, A)["reverse_name"] == "holds"
-    for text, why in (("198.51.0.0/16", "holds 65536 addresses"), ("198.51.100.1/24", "no IP address and no block")):
-        with pytest.raises(SubjectError, match=why):
-            look(SOUND, addresses=[{**addresses[0], "address": text}])
+    with pytest.raises(SubjectError, match="no IP address and no block"):
+        look(SOUND, addresses=[{**addresses[0], "address": "198.51.100.1/24"}])
 
 
 def test_the_selectors_that_signers_use_are_looked_up_with_the_hosts_own_key():

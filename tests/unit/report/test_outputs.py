@@ -11,7 +11,8 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from goodstanding_src.module_utils.goodstanding.report import junit, metrics, redact, summary
+from goodstanding_src.module_utils.goodstanding.findings import document as stages
+from goodstanding_src.module_utils.goodstanding.report import junit, metrics, redact, summary, verdict
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "page"))
 import reports
@@ -62,6 +63,26 @@ def test_each_account_keeps_a_name_of_its_own_and_a_host_its_name():
     assert told["accounts"][3]["sentence"].startswith("o…@alpha.test sent")
     assert told["accounts"][4]["sentence"].startswith("uid:33@mx1.example.test sent")
     assert told["hosts"][0]["host"] == "bob"
+
+
+def test_what_looks_like_an_account_of_the_project_and_is_none_is_no_way_out():
+    document = reports.demo()
+    host = document["hosts"][0]["host"]
+    document["accounts"] = [{**document["accounts"][1], "account": name} for name in ("carl", '"jane roe"@alpha.test')]
+    document["hosts"][1].update(assessed=False, reason="user carl is not in sudoers; carl/imap too, /var/mail/carl.")
+    kept = f"uid:33@{host}, uid:www-data@{host}, relay:192.0.2.7@{host}; relay:2001:db8::7@{host} relay:internet@{host}."
+    document["open_points"][0]["what"] = kept
+    document["open_points"][1]["what"] = (
+        f'uid:bob@bank.test relay:victim@bank.test relay:victim@{host} uid:a+b@{host} uid:33@{host}@bank.test "john doe"@x.test '
+        '"john \\"the\\" doe"@x.test "jane roe"@alpha.test'
+    )
+    told = redact.redacted(document)
+    assert told["hosts"][1]["reason"] == "user c… is not in sudoers; c…/imap too, /var/mail/c…."
+    assert told["open_points"][0]["what"] == kept
+    words = told["open_points"][1]["what"]
+    for gone in ("bob", "bank.test", "victim", "a+b", "john", "doe", "jane", "roe"):
+        assert gone not in words, gone
+    assert "carl" not in junit.build(told)
 
 
 def test_the_summary_tells_the_verdict_and_what_is_left():
@@ -141,6 +162,13 @@ def test_the_figures_are_those_of_the_document():
         assert line in lines, line
     assert "mallory" not in "".join(lines)
     assert not any("dnsbl.refused.test" in line for line in lines if "timestamp" in line), "what was not believed has no age"
+
+
+def test_a_run_that_only_let_somebody_in_again_has_not_looked_at_the_fleet():
+    document = reports.begun()
+    assert verdict.looked(document), "it found no host, which is known now"
+    for results in ({"mx1": {"changed": True}}, {"mx1": {"failed": True, "msg": "unreachable"}}):
+        assert not verdict.looked(stages.reinstate(document, "a@x", results, reports.NOW))
 
 
 def test_a_large_fleet_is_told_quickly_and_briefly():

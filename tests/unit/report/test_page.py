@@ -28,7 +28,7 @@ def test_the_verdict_in_one_sentence():
     document = reports.demo()
     assert verdict.sentence(document) == (
         "mallory@alpha.test was broken into and is locked on every host; 1 account is suspect; 1 of 3 addresses is listed; "
-        "the outbreak has not ended."
+        "what receivers ask of everybody does not hold of 2001:db8:25::12; the outbreak has not ended."
     )
     document["accounts"][0]["hosts"][1].update(state="not_contained")
     document["run"]["status"] = "not_contained"
@@ -46,6 +46,9 @@ def test_the_verdict_in_one_sentence():
         ({"drift": True}, "Mail of a@x and b@x may still leave by mx1.example.test."),
         ({"brake": True}, "a@x was not locked: the brake was reached; a@x was broken into and is not locked."),
         ({"limits": True}, "Sending limits do not limit on mx1.example.test."),
+        ({"status": "findings", "rule": "does_not"}, "What receivers ask of everybody does not hold of 192.0.2.1."),
+        ({"status": "unknown", "rule": "unknown"}, "Whether what receivers ask of everybody holds is not known."),
+        ({"status": "unknown", "failed": True}, "Whether what receivers ask of everybody holds is not known."),
         ({"reinstated": "reinstated"}, "a@x was let in again on 2 hosts."),
         ({"reinstated": "locked"}, "a@x is not let in again on mx1.example.test, mx2.example.test."),
     ],
@@ -67,6 +70,12 @@ def test_the_verdict_of_other_runs(change, words):
         document["accounts"] = [{**demo["accounts"][0], "account": "a@x", "state": "not_contained", "hosts": []}]
     if "limits" in change:
         document["limits"] = [{**demo["limits"][0], "state": "damaged"}]
+    if "rule" in change:
+        row = {"subject": "192.0.2.1", "state": change["rule"], "why": "", "repair": ""}
+        rows = [{**row, "rule": "reverse_name"}, {**row, "rule": "helo", "subject": "192.0.2.2"}]
+        document["authentication"].update(state="asked", checklist=rows)
+    if "failed" in change:
+        document["authentication"].update(state="unknown", why="no resolver")
     if "reinstated" in change:
         entries = [{**entry, "state": change["reinstated"]} for entry in demo["accounts"][0]["hosts"]]
         row = {"account": "a@x", "verdict": "reinstated", "state": change["reinstated"], "hosts": entries}
@@ -118,6 +127,18 @@ def test_addresses_that_are_alike_share_a_row_and_lose_none():
     assert sum(len(row["subjects"]) for group in found["parts"][0]["groups"] for row in group["rows"]) == 200
 
 
+@pytest.mark.parametrize("state", ["clean", "unknown"])
+def test_addresses_of_which_nothing_is_known_are_never_called_clean(state):
+    document = reports.begun()
+    document["addresses"] = [
+        {"address": f"192.0.2.{number}", "hosts": ["mx1"], "state": "clean", "clean": ["a.test"], "unqualified": []} for number in range(2)
+    ]
+    document["addresses"][0].update(state=state, clean=["a.test"] if state == "clean" else [])
+    text = files.as_page(reports.finished(document), TEMPLATE)
+    assert ("All of them are clean" in text) == (state == "clean")
+    assert ("not known: 1, clean: 1" in text) == (state == "unknown")
+
+
 def test_a_large_fleet_comes_in_parts_by_host_that_lose_none():
     found = matrix.of_lists(reports.large(), "addresses")
     assert len(found["parts"]) == 50
@@ -143,6 +164,12 @@ def test_the_rules_of_receivers_by_domain_and_address():
     assert {state for row in fleet["parts"][0]["groups"][0]["rows"] for state, _ in row["cells"]} == {"unknown"}
     titles = {reason["title"]: reason["parts"][0]["text"] for reason in domain["reasons"]}
     assert titles["beta.test: DMARC"] == "_dmarc.beta.test has no record"
+
+
+def test_a_block_of_addresses_is_no_domain():
+    part = reports.data("authentication")
+    part["checklist"] = [{"rule": "helo", "subject": "198.18.0.0/16", "state": "unknown", "why": "too large", "repair": "Name them."}]
+    assert [(found["word"], found["total"]) for found in matrix.of_rules(part)] == [("address", 1)]
 
 
 def test_who_has_to_act_first():
@@ -201,6 +228,17 @@ def test_the_timeline_places_what_has_a_time():
     assert 3 <= len(plot["ticks"]) <= 7
     assert timeline.build(reports.nobody()) is None
     assert timeline.build(reports.large()) is None, "listings alone are no outbreak"
+
+
+def test_a_lock_that_is_older_than_the_plot_reaches_leaves_a_page_without_one():
+    document = reports.begun()
+    locked = {"incident": "r", "locked_at": reports.iso(reports.NOW - 10 * 86400)}
+    entry = {"host": "mx1", **locked, "accepted_after_lock": None, "refused_after_lock": None}
+    document["locks"] = [{"account": "a@x", **locked, "hosts": [entry]}]
+    document = reports.finished(document)
+    assert timeline.build(document) is None
+    page_of = files.as_page(document, TEMPLATE)
+    assert "a@x" in page_of and 'id="timeline"' not in page_of
 
 
 @pytest.mark.parametrize(
