@@ -441,6 +441,17 @@ def test_the_keys_of_a_lost_host_are_revoked_at_once_and_nobody_waits_for_them()
     assert rotation.step(slots, {}, POLICY, world.now).slots == slots
 
 
+@pytest.mark.parametrize("goal", ["", "activate"])
+def test_the_way_back_is_the_key_whose_mail_verified(goal):
+    slot = rotation.begin([], [Wish("mx1", "a.test")], POLICY, 1.0, "one").slots[0]._replace(record="p=x", asked=True)
+    bad = slot._replace(selector="bad", state="retiring", since=9.0, fault="body hash", goal=goal)
+    good, new = slot._replace(selector="good", state="retiring"), slot._replace(selector="new", state="active", fault="body hash")
+    proven = Seen(True, primary="equal", served=True, signing=False)
+    seen = {bad.key: proven, good.key: proven, new.key: proven._replace(signing=True)}
+    acts = rotation.step([bad, good, new], seen, POLICY, 10.0).acts
+    assert [act.selector for act in acts if act.verb == "switch"] == ["good"]
+
+
 def test_a_key_that_the_host_has_no_more_is_no_way_back():
     world, slots = first_keys()
     slots = rotation.begin(slots, [Wish("mx1", "a.test")], POLICY, world.now, "two").slots
