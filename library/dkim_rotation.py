@@ -102,6 +102,18 @@ options:
     description: Leave the empty record for ever, so that nobody takes the selector again.
     type: bool
     default: true
+  lost:
+    description: >-
+      Hosts that somebody else has. The records of all their keys are revoked now, and nobody waits for them. A host that is set up anew is
+      taken out of it.
+    type: list
+    elements: str
+    default: []
+  inventory:
+    description: The names of all hosts, those of this run and others. Where it is set, a key of any other host is a fault.
+    type: list
+    elements: str
+    default: []
   lab_only:
     description: Let O(retire_days) be fewer than 7, as a lab needs it. Mail in queues may then fail at receivers.
     type: bool
@@ -246,8 +258,20 @@ def fleet_of(p: Row) -> dict[str, fleet.Host]:
     }  # fmt: skip
 
 
+def check_lost(lost: list[str], hosts: t.Container[str], slots: list[Slot]) -> None:
+    """RotationError where a host is named as lost and works, or has no keys."""
+    known = sorted({slot.host for slot in slots})
+    for name in lost:
+        if name in hosts:
+            raise RotationError(f"{name} is in dkim_lost and this run reaches it: leave it out (--limit), or take it out of dkim_lost")
+        if name not in known:
+            raise RotationError(
+                f"{name} is in dkim_lost and has no keys: give names as in the inventory ({', '.join(known[:20]) or 'none'})"
+            )
+
+
 def begun(
-    p: Row, slots: list[Slot], wanted: list[rotation.Wish], rules: Policy, now: float
+    p: Row, slots: list[Slot], wanted: list[rotation.Wish], rules: Policy, now: float, hosts: dict[str, fleet.Host]
 ) -> tuple[list[Slot], list[rotation.Act], list[str]]:
     """Take back what is asked for, or plan the keys that are due. Return the slots, acts, and what was done, a sentence each."""
     if p["undo"]:
@@ -257,8 +281,8 @@ def begun(
         return slots, [], told
     day = datetime.datetime.fromtimestamp(now, datetime.timezone.utc).strftime("%Y%m%d")
     named = p["rotation"] or (f"emergency-{day}" if p["emergency"] else "")
-    due = fleet.due(slots, wanted, named, p["rotate_days"] * rotation.DAY, now)
-    step = rotation.begin(slots, due, rules, now, named or day, p["emergency"])
+    due = fleet.due(slots, wanted, named, p["rotate_days"] * rotation.DAY, now, fleet.missing(slots, hosts))
+    step = rotation.begin(slots, due, rules, now, named or day, p["emergency"], fleet.seen(slots, hosts, {}, {}))
     return step.slots, step.acts, []
 
 
@@ -295,8 +319,9 @@ def policies(p: Row, domains: t.Iterable[str]) -> dict[str, dict[str, str]]:
 def run(p: Row, now: float, check_mode: bool) -> Row:
     """Return the module's result. The slots are saved before anybody learns what is due."""
     rules = Policy(
-        p["retire_days"] * rotation.DAY, p["keep_days"] * rotation.DAY, p["canary"], gravestone=p["gravestone"], lab_only=p["lab_only"]
-    )
+        p["retire_days"] * rotation.DAY, p["keep_days"] * rotation.DAY, p["canary"], gravestone=p["gravestone"], lab_only=p["lab_only"],
+        lost=tuple(p["lost"]),
+    )  # fmt: skip
     rules.checked()
     customers = {str(domain).lower(): str(zone).lower().rstrip(".") for domain, zone in p["customers"].items()}
     reading = check_mode or p["state"] == "read"
@@ -306,6 +331,7 @@ def run(p: Row, now: float, check_mode: bool) -> Row:
         now = time.time()
     known = rotations.load(engine) if engine is not None else rotations.Known([], 0)
     hosts = fleet_of(p)
+    check_lost(p["lost"], hosts, known.slots)
     wanted = fleet.wishes(hosts.values(), customers, p["slots"])
     cnames = [{**row, "state": ""} for row in fleet.cnames(wanted, customers)]
     slots = known.slots
@@ -313,9 +339,10 @@ def run(p: Row, now: float, check_mode: bool) -> Row:
     told: list[str] = []
     faults: list[str] = []
     waits: dict[Key, float] = {}
+    zones: dict[bytes, served.Zone] = {}
     if p["state"] == "moved":
         slots = fleet.adopted(slots, hosts.values(), customers, now)
-        slots, acts, told = begun(p, slots, wanted, rules, now)
+        slots, acts, told = begun(p, slots, wanted, rules, now, hosts)
         resolver = inventory.server_of({}, p["resolver"] or system_resolver(), p["resolver_port"])
         zones = served.zones(p["zones"], p["proof_zones"], resolver)
         looked = served.look(slots, cnames, customers, zones, p["ttl"])
@@ -331,11 +358,15 @@ def run(p: Row, now: float, check_mode: bool) -> Row:
             for domain, probe in (host.seen.get("probes") or {}).items()
             if probe.get("fault")
         ]
-        faults += fleet.unsigned(slots, wanted)
+        missing = fleet.missing(slots, hosts)
+        faults += [*fleet.astray(slots, seen, missing), *fleet.unsigned(slots, wanted, missing)]
+        faults += fleet.left(slots, hosts, p["inventory"] or {slot.host for slot in slots}, seen)
         if engine is not None and not check_mode:
             taking = any(act.verb in fleet.TAKING for act in acts)
             rotations.save(engine, known, slots, rotations.Hold(p["run"], rotations.HOLD if taking else 0.0), time.time())
     orders = fleet.orders(slots, acts, hosts, customers, p["ttl"])
+    # One that lies in no zone is told among the faults, and would keep dns_records from the others.
+    orders = orders._replace(records=[row for row in orders.records if served.lies_in(row["name"], zones)])
     before = {(row["verb"], row["host"], row["domain"], row["selector"]) for row in p["before"]}
     return {
         "slots": [fleet.row(slot, acts) for slot in sorted(slots)],
@@ -371,6 +402,8 @@ def main() -> None:
             "keep_days": {"type": "float", "default": 30},
             "canary": {"type": "str", "default": ""},
             "gravestone": {"type": "bool", "default": True},
+            "lost": {"type": "list", "elements": "str", "default": []},
+            "inventory": {"type": "list", "elements": "str", "default": []},
             "lab_only": {"type": "bool", "default": False},
             "run": {"type": "str", "default": ""},
             "round": {"type": "int", "default": 1},

@@ -13,12 +13,13 @@ import re
 import typing as t
 
 from . import record, selectors
-from .rotation import COMING, GONE, Act, Key, Policy, RotationError, Seen, Slot, Wish, undo
+from .rotation import COMING, GONE, Act, Key, Policy, RotationError, Seen, Slot, Wish, answered, undo
 
 #: What a run carries out; the others wait for time, for servers or for a person.
 DOING = ("make", "publish", "switch", "stop", "revoke", "restore", "unpublish", "destroy")
 #: What takes a record away: done late, upon a decision that was overtaken, it would let mail fail.
 TAKING = ("revoke", "unpublish")
+_WRONG = {"absent": "is not", "other": "has another value", "revoked": "is revoked"}
 #: Names of a customer's fixed selectors, of which one signs, one retires and one rests.
 SLOTS = 3
 
@@ -81,9 +82,9 @@ def wishes(hosts: t.Iterable[Host], customers: t.Mapping[str, str], number: int 
     return found
 
 
-def due(slots: list[Slot], wanted: list[Wish], rotation: str, every: float, now: float) -> list[Wish]:
-    """Return the lines that are to have a new key: those that never had one, those that this rotation, named by a person, has not reached,
-    and those whose newest key is older than every seconds (0: never)."""
+def due(slots: list[Slot], wanted: list[Wish], rotation: str, every: float, now: float, missing: t.Container[Key] = ()) -> list[Wish]:
+    """Return the lines that are to have a new key: those that never had one, those whose key is missing, those that this rotation, named by
+    a person, has not reached, and those whose newest key is older than every seconds (0: never)."""
     lines: dict[Key, list[Slot]] = {}
     for slot in slots:
         lines.setdefault(slot.line, []).append(slot)
@@ -93,20 +94,61 @@ def due(slots: list[Slot], wanted: list[Wish], rotation: str, every: float, now:
         named = rotation and all(slot.rotation != rotation for slot in mine)
         # A key that was taken back at once is no reason for the next one: then a person says when.
         old = every and mine and all(now - slot.begun >= every for slot in mine)
-        if not mine or named or old:
+        if not mine or named or old or any(slot.key in missing for slot in mine):
             found.append(wish)
     return found
 
 
-def unsigned(slots: list[Slot], wanted: list[Wish]) -> list[str]:
+def missing(slots: list[Slot], hosts: t.Mapping[str, Host]) -> set[Key]:
+    """Return the keys in use that their hosts do not hold and do not sign with: such a host was set up anew."""
+    return {slot.key for slot in slots if slot.state == "active" and slot.host in hosts and _missing(hosts[slot.host], slot)}
+
+
+def _missing(host: Host, slot: Slot) -> bool:
+    return host.looked_at and signs(host, slot) is False and not (_row(host, slot) or {}).get("held")
+
+
+def unsigned(slots: list[Slot], wanted: list[Wish], missing: t.Container[Key] = ()) -> list[str]:
     """Return the lines in which no key signs and none is on its way, a sentence each."""
     coming = {slot.line for slot in slots if slot.state in COMING and slot.goal != "withdraw" and not slot.fault}
-    living = coming | {slot.line for slot in slots if slot.state == "active" or slot.goal == "activate"}
+    living = coming | {slot.line for slot in slots if (slot.state == "active" and slot.key not in missing) or slot.goal == "activate"}
     return [
         f"no {wish.kind} key signs mail of {wish.domain} on {wish.host}, and none is on its way: begin a rotation by name"
         for wish in wanted
         if (wish.host, wish.domain, wish.kind) not in living
     ]
+
+
+def astray(slots: list[Slot], seen: t.Mapping[Key, Seen], missing: t.Container[Key]) -> list[str]:
+    """Return what is not as it must be of keys that sign or signed, a sentence each."""
+    told = []
+    for slot in sorted(slots):
+        saw, name = seen.get(slot.key, Seen()), f"{slot.selector} of {slot.domain} on {slot.host}"
+        if slot.key in missing:
+            told.append(f"{name} is in use, and the host has it no more, or cannot read it: mail leaves unsigned until a new one is proven")
+        elif slot.state == "active" and slot.verified and saw.signing and saw.primary in _WRONG:
+            told.append(f"{name} signs, and its record {_WRONG[saw.primary]} on the primary, so that its mail fails: look who changed it")
+        elif slot.state == "active" and slot.verified and saw.signing and saw.served is False:
+            told.append(f"{name} signs, and not all serve its record, so that its mail fails: {', '.join(saw.stale[:5]) or 'look at them'}")
+        elif slot.state == "retiring" and slot.fault and not answered(slot, slots):
+            told.append(f"{name} was taken out of use: {slot.fault}; look into it, then begin a rotation by name")
+    return told
+
+
+def left(slots: list[Slot], hosts: t.Mapping[str, Host], inventory: t.Container[str], seen: t.Mapping[Key, Seen]) -> list[str]:
+    """Return the keys that nobody looks after any more, a sentence each. inventory: all hosts, those of this run and others."""
+    told = []
+    for slot in sorted(slots):
+        if slot.state in ("revoked", *GONE) or (slot.asked and seen.get(slot.key, Seen()).primary in ("absent", "revoked")):
+            continue
+        name, host = f"{slot.selector} of {slot.domain} on {slot.host}", hosts.get(slot.host)
+        if host is not None and slot.domain not in host.domains:
+            told.append(f"{name} is {slot.state}, and the domain is not in dkim_domains: name it there, or take the record out by hand")
+        elif host is None and slot.host not in inventory:
+            told.append(
+                f"{name} is {slot.state}, and the host is in the inventory no more: name it in dkim_lost, and its record is revoked"
+            )
+    return told
 
 
 def adopted(slots: list[Slot], hosts: t.Iterable[Host], customers: t.Mapping[str, str], now: float) -> list[Slot]:
@@ -248,8 +290,9 @@ def signing(slots: list[Slot], acts: list[Act], host: Host) -> list[dict[str, t.
     chosen: dict[Key, str] = {}
     for slot in slots:
         told = slot.host == host.name and signs(host, slot)
-        # Where it is not known what signs, the key in use does.
-        if told or (slot.host == host.name and slot.state == "active" and not slot.fault and slot.line not in chosen):
+        # Where it is not known what signs, the key in use does, unless it is missing.
+        mine = slot.host == host.name and slot.state == "active" and not slot.fault and not _missing(host, slot)
+        if told or (mine and slot.line not in chosen):
             chosen[slot.line] = slot.selector
     lines = {slot.key: slot.line for slot in slots}
     for act in acts:
@@ -292,6 +335,8 @@ def public(slots: list[Slot], customers: t.Mapping[str, str]) -> list[dict[str, 
     for slot in sorted(slots):
         if not slot.record or slot.state == "removed" or (slot.goal == "withdraw" and not slot.asked):
             continue
+        if slot.fixed and slot.domain not in customers and slot.state in GONE:
+            continue  # of a former customer
         name, target = where(slot, customers)
         value: dict[str, t.Any] = {"revoked": True} if slot.state in ("revoked", "gravestone") else {"record": slot.record}
         if slot.fixed:

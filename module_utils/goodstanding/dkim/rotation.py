@@ -36,7 +36,8 @@ class RotationError(ValueError):
 
 class Policy(t.NamedTuple):
     """How careful it is. retire: seconds for which the record of a key stays after it signed last; keep: for which it stays revoked before
-    the key is destroyed; canary: the host that switches first; engines: how many must verify; lab_only: retire may be below the floor."""
+    the key is destroyed; canary: the host that switches first; engines: how many must verify; lab_only: retire may be below the floor;
+    lost: hosts whose keys are in strange hands and are revoked now, whatever becomes of mail that they signed."""
 
     retire: float = 14 * DAY
     keep: float = 30 * DAY
@@ -44,6 +45,7 @@ class Policy(t.NamedTuple):
     engines: int = 2
     gravestone: bool = True
     lab_only: bool = False
+    lost: tuple[str, ...] = ()
 
     def checked(self) -> Policy:
         if self.retire < FLOOR and not self.lab_only:
@@ -135,17 +137,22 @@ class Wish(t.NamedTuple):
     fixed: tuple[str, ...] = ()
 
 
-def begin(slots: list[Slot], wishes: list[Wish], policy: Policy, now: float, rotation: str, urgent: bool = False) -> Step:
+def begin(slots: list[Slot], wishes: list[Wish], policy: Policy, now: float, rotation: str, urgent: bool = False,
+          seen: t.Mapping[Key, Seen] | None = None) -> Step:  # fmt: skip
     """Plan new keys. A line that has one on its way already goes on with that one. urgent: a break-in; the present keys are revoked as soon
-    as the new ones sign."""
+    as the new ones sign, and one that was made before it and is on its way is taken back. seen: of the hosts, whether they made it."""
     policy.checked()
     found, acts = list(slots), []
     day = datetime.datetime.fromtimestamp(now, datetime.timezone.utc).date()
     for wish in wishes:
         line = (wish.host, wish.domain, wish.kind)
+        if urgent:
+            found = [slot._replace(goal="withdraw") if slot.line == line and _made_before(slot, seen or {}) else slot for slot in found]
         coming = [slot for slot in found if slot.line == line and slot.state in COMING and slot.goal != "withdraw" and not slot.fault]
         if coming:
-            found = [slot._replace(urgent=slot.urgent or urgent) if slot.key == coming[0].key else slot for slot in found]
+            if urgent:
+                # Under this name: who goes first is one question, and the same name again begins nothing.
+                found = _with(found, coming[0]._replace(urgent=True, rotation=rotation))
             continue
         # On other hosts, too: under one name the two would be each other's forgery.
         used = [slot.selector for slot in found if slot.domain == wish.domain]
@@ -157,6 +164,12 @@ def begin(slots: list[Slot], wishes: list[Wish], policy: Policy, now: float, rot
         found.append(Slot(wish.host, wish.domain, selector, wish.kind, "planned", now, rotation, fixed=bool(wish.fixed),
                           urgent=urgent, begun=now, first=wish.host == policy.canary))  # fmt: skip
     return Step(found, acts)
+
+
+def _made_before(slot: Slot, seen: t.Mapping[Key, Seen]) -> bool:
+    """Return whether a key on its way was, or may have been, made before a break-in that is told of now."""
+    made = slot.state != "planned" or seen.get(slot.key, Seen(held=False)).held is not False
+    return slot.state in COMING and made and not slot.urgent
 
 
 def _rest(policy: Policy) -> float:
@@ -197,7 +210,7 @@ def undo(slots: list[Slot], key: Key) -> tuple[list[Slot], str]:
         return _each(slots, same, "withdraw", COMING, asked), f"{slot.selector} of {slot.domain} {told}"
     if slot.state == "revoked":
         return _each(slots, same, "restore", ("revoked",)), f"the record of {slot.selector} is published again, and its key stays"
-    back = slot if slot.state == "retiring" else _before(slots, slot)
+    back = slot if slot.state == "retiring" else _before(slots, slot, {})
     if slot.state in GONE or back is None:
         raise RotationError(f"{slot.selector} of {slot.domain} is {slot.state}, and there is no key to go back to: rotate to a new one")
     if any(one.urgent and one.line == slot.line and one.state == "active" for one in slots):
@@ -217,10 +230,17 @@ def _with(slots: list[Slot], new: Slot) -> list[Slot]:
     return [new if slot.key == new.key else slot for slot in slots]
 
 
-def _before(slots: list[Slot], slot: Slot) -> Slot | None:
-    """Return the key that signed before this one and can sign again."""
-    found = [one for one in slots if one.line == slot.line and one.key != slot.key and one.state in ("active", "retiring")]
-    return max(found, key=lambda one: (one.state == "active", one.since)) if found else None
+def _before(slots: list[Slot], slot: Slot, seen: t.Mapping[Key, Seen]) -> Slot | None:
+    """Return the key that signed before this one and can sign again, which none does that the host has no more."""
+    found = [
+        one
+        for one in slots
+        if one.line == slot.line
+        and one.key != slot.key
+        and one.state in ("active", "retiring")
+        and seen.get(one.key, Seen()).held is not False
+    ]
+    return max(found, key=lambda one: (one.state == "active", not one.fault, one.since)) if found else None
 
 
 def step(slots: list[Slot], seen: t.Mapping[Key, Seen], policy: Policy, now: float) -> Step:
@@ -249,7 +269,7 @@ def _same(one: Act, other: Act) -> bool:
 
 def _rank(slot: Slot) -> int:
     """Return who has the first word where two keys of a line are to sign: what must stop, what is to come back, what is new, what is so."""
-    if slot.fault or slot.goal == "withdraw":
+    if slot.goal == "withdraw" or (slot.fault and slot.state == "active"):
         return 0
     return 1 if slot.goal == "activate" else 2 if slot.state != "active" else 3
 
@@ -268,6 +288,8 @@ def _to(slot: Slot, state: str, now: float, **more: t.Any) -> Slot:
 
 def _moved(slot: Slot, slots: list[Slot], saw: Seen, seen: t.Mapping[Key, Seen], policy: Policy, now: float) -> Slot:
     """Return a slot as what was seen of it makes it, one state further at most."""
+    if slot.host in policy.lost and slot.state not in GONE:
+        return _of_lost(slot, saw, now)
     if slot.goal == "withdraw":
         return _withdrawn(slot, slots, saw, now)
     if slot.state == "planned" and saw.held and saw.fingerprint and saw.record:
@@ -290,12 +312,12 @@ def _moved(slot: Slot, slots: list[Slot], saw: Seen, seen: t.Mapping[Key, Seen],
 def _after_signing(slot: Slot, slots: list[Slot], saw: Seen, policy: Policy, now: float) -> Slot:
     if slot.state == "active":
         if saw.signing is False and (slot.fault or _another(slot, slots)):
-            return _to(slot, "retiring", now, verified=0.0, fault="")
+            return _to(slot, "retiring", now, verified=0.0)
         if not slot.verified and saw.signing and saw.engines >= policy.engines and not saw.broken:
             return slot._replace(verified=now, fault="")
     if slot.state == "retiring":
         if slot.goal == "activate" and saw.signing and saw.served:
-            return _to(slot, "active", now, goal="", verified=0.0)
+            return _to(slot, "active", now, goal="", verified=0.0, fault="")
         if saw.signing and slot.goal != "activate" and slot.since < now:
             return slot._replace(since=now)  # somebody let it sign again: its time begins anew
         if saw.primary == "revoked":
@@ -308,13 +330,26 @@ def _after_signing(slot: Slot, slots: list[Slot], saw: Seen, policy: Policy, now
     return slot
 
 
+def _of_lost(slot: Slot, saw: Seen, now: float) -> Slot:
+    slot = slot._replace(goal="", fault="", rotation="")  # in no rotation: nobody waits for it
+    if not slot.record:
+        return _to(slot, "removed", now)
+    return _to(slot, "gravestone", now) if saw.primary == "revoked" else slot
+
+
 def _withdrawn(slot: Slot, slots: list[Slot], saw: Seen, now: float) -> Slot:
     if slot.asked:
         # Mail with its signature may be on its way: as any key that signed it keeps its record for a time.
         return _to(slot, "retiring", now, goal="") if saw.signing is False else slot
-    if saw.held is False and (saw.primary == "absent" or slot.state == "planned"):
+    if saw.held is False and _not_there(slot, saw):
         return _to(slot, "removed", now, goal="")
     return slot
+
+
+def _not_there(slot: Slot, saw: Seen) -> bool:
+    """Return whether the record of a key that never signed is not on the primary: what somebody else wrote there, or what the last key of
+    its selector left, is none of its."""
+    return not slot.record or saw.primary in ("absent", "other", "revoked")
 
 
 def _another(slot: Slot, slots: list[Slot]) -> bool:
@@ -338,7 +373,7 @@ def _broken(slots: list[Slot], seen: t.Mapping[Key, Seen]) -> list[Slot]:
             continue
         why = f"its mail does not verify ({saw.broken[:200]})" if failed else "it signed before it was proven, which somebody set by hand"
         slots = _with(slots, slot._replace(fault=why, asked=True, goal="" if failed else "withdraw"))
-        back = _before(slots, slot)
+        back = _before(slots, slot, seen)
         if back is not None and back.state == "retiring":
             slots = _with(slots, back._replace(goal="activate"))
     return slots
@@ -350,8 +385,10 @@ def _due(slot: Slot, slots: list[Slot], saw: Seen, seen: t.Mapping[Key, Seen], p
     def act(verb: str, why: str, of: Slot = slot) -> Act:
         return Act(verb, of.host, of.domain, of.selector, why)
 
+    if slot.host in policy.lost:
+        return None if slot.state in GONE else act("revoke", "its host is lost: who has the key now must not sign")
     if slot.goal == "withdraw":
-        return _due_of_withdrawn(slot, slots, saw, act)
+        return _due_of_withdrawn(slot, slots, saw, seen, act)
     if slot.state == "planned":
         return act("make", "no key is there yet; it is made on the host that signs with it")
     if slot.state == "generated":
@@ -375,28 +412,30 @@ def _due(slot: Slot, slots: list[Slot], saw: Seen, seen: t.Mapping[Key, Seen], p
     return _due_after(slot, slots, saw, seen, policy, now, act)
 
 
-def _due_of_withdrawn(slot: Slot, slots: list[Slot], saw: Seen, act: t.Callable[..., Act]) -> Act | None:
+def _due_of_withdrawn(slot: Slot, slots: list[Slot], saw: Seen, seen: t.Mapping[Key, Seen], act: t.Callable[..., Act]) -> Act | None:
     if saw.signing is not False and slot.asked:
         return (
-            _away_from(slot, slots, act) if saw.signing else act("check", "whether it signs is not known, and its record stays until then")
+            _away_from(slot, slots, seen, act)
+            if saw.signing
+            else act("check", "whether it signs is not known, and its record stays until then")
         )
     if slot.asked:
         return None
     if saw.signing:
-        return _away_from(slot, slots, act)
+        return _away_from(slot, slots, seen, act)
     others = [one for one in slots if (one.domain, one.selector) == (slot.domain, slot.selector) and one.goal != "withdraw"]
     if any(one.state not in GONE for one in others):
         return act("wait", "another host still has this key")
     if saw.primary == "equal" and saw.signing is False:
         return act("unpublish", "it was taken back and never signed: nobody needs its record")
-    if saw.primary == "absent" and saw.signing is False and saw.held:
+    if _not_there(slot, saw) and saw.signing is False and saw.held:
         return act("destroy", "it was taken back and never signed: nobody needs its key")
     return act("check", "it is taken back; what is known of it is not enough to go on")
 
 
-def _away_from(slot: Slot, slots: list[Slot], act: t.Callable[..., Act]) -> Act:
+def _away_from(slot: Slot, slots: list[Slot], seen: t.Mapping[Key, Seen], act: t.Callable[..., Act]) -> Act:
     """Let the key before it sign, or none."""
-    back = _before(slots, slot)
+    back = _before(slots, slot, seen)
     if back is None:
         return act(
             "stop", f"{slot.selector} must not sign ({slot.fault or 'it was taken back'}), and there is no other key: mail leaves unsigned"
@@ -415,6 +454,8 @@ def _due_of_ready(slot: Slot, slots: list[Slot], saw: Seen, act: t.Callable[...,
             return act("wait", "an Ed25519 key signs beside an RSA key and never alone, and none of that kind signs here yet")
     first = _canary(slot, slots)
     if first.key != slot.key and not (first.state == "active" and first.verified and not first.fault) and not _overtaken(first, slots):
+        if first.fault and not answered(first, slots):
+            return act("hold", f"{first.host} went first, and nobody follows: {first.fault}; look into it, then begin a rotation by name")
         return act("wait", f"{first.host} goes first, and its mail must verify before others follow")
     return act(
         "switch", "it is proven: all serve it, the wait is over, the key is there" + ("; it goes first" if first.key == slot.key else "")
@@ -439,16 +480,26 @@ def _overtaken(slot: Slot, slots: list[Slot]) -> bool:
     return slot.state in STATES[6:] and current is not None and current.begun > slot.begun
 
 
+def answered(slot: Slot, slots: list[Slot]) -> bool:
+    """Return whether a newer key of the line is on its way or signs."""
+    return any(
+        other.line == slot.line and other.begun > slot.begun and other.state in (*COMING, "active") and not (other.fault or other.goal)
+        for other in slots
+    )
+
+
 def _due_after(slot: Slot, slots: list[Slot], saw: Seen, seen: t.Mapping[Key, Seen], policy: Policy, now: float,
                act: t.Callable[..., Act]) -> Act | None:  # fmt: skip
     """Return what is to be done about a slot that signed."""
     if slot.state == "active":
         if slot.fault and saw.signing is not False:
-            return _away_from(slot, slots, act)
+            return _away_from(slot, slots, seen, act)
         if saw.signing is False and not slot.fault and saw.served and saw.held:
             return act("switch", "it is the key in use, and the signer that runs does not sign with it")
         if not slot.verified and saw.signing and not slot.fault:
             return act("prove", f"it signs; a message of it must verify from the wire by {policy.engines} engines")
+        if slot.verified and saw.signing and saw.primary == "absent":
+            return act("publish", "it signs, and its record is gone from the primary: its mail fails")
     if slot.state == "retiring":
         if slot.goal == "activate":
             if saw.served and saw.held:

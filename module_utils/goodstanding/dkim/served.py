@@ -53,6 +53,11 @@ def zones(ours: list[Row], proof: list[Row], resolver: Server | None) -> dict[by
     return found
 
 
+def lies_in(name: str, known: t.Iterable[bytes]) -> bool:
+    """Return whether a name is in one of these zones."""
+    return any(wire.is_below(wire.pack(name), zone) for zone in known)
+
+
 class Looked(t.NamedTuple):
     """seen: of each key what was seen of its record; cnames: of each name of a CNAME whether all serve it (proven, not_yet, unknown);
     faults: a sentence each."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from goodstanding_src.module_utils.goodstanding.dkim import fleet, rotation
 from goodstanding_src.module_utils.goodstanding.dkim.fleet import Host
-from goodstanding_src.module_utils.goodstanding.dkim.rotation import DAY, Act, Policy, RotationError, Slot, Wish
+from goodstanding_src.module_utils.goodstanding.dkim.rotation import DAY, Act, Policy, RotationError, Seen, Slot, Wish
 from goodstanding_src.module_utils.goodstanding.store import rotations
 from goodstanding_src.module_utils.goodstanding.store.database import StoreError, open_store
 
@@ -60,6 +60,57 @@ def test_a_line_in_which_nothing_signs_is_told():
     assert "a.test on mx1" in fleet.unsigned([SLOT._replace(state="retiring")], wanted)[0]
 
 
+def test_a_key_that_its_host_has_no_more_is_replaced_and_told():
+    wanted, there = [Wish("mx1", "a.test")], {"mx1": host(signs={"a.test": []})}
+    assert fleet.missing([SLOT], there) == {SLOT.key}
+    assert fleet.due([SLOT], wanted, "", 0, NOW, {SLOT.key}) == wanted
+    assert "a.test on mx1" in fleet.unsigned([SLOT], wanted, {SLOT.key})[0]
+    assert "no more" in fleet.astray([SLOT], {}, {SLOT.key})[0]
+    unseen = Host("mx1", "mx1", ("a.test",), seen={"msg": "down"})
+    held, signs = host(signs={"a.test": []}, keys=[key_of(SLOT)]), host(signs={"a.test": [SLOT.selector]})
+    for known in ({}, *({"mx1": each} for each in (unseen, held, signs, host(), host(signs={"a.test": None})))):
+        assert fleet.missing([SLOT], known) == set()
+
+
+def test_a_missing_key_keeps_no_other_domain_from_its_switch():
+    new, acts = SLOT._replace(domain="b.test", state="ready"), [Act("switch", "mx1", "b.test", SLOT.selector, "")]
+    here = host(signs={"a.test": [], "b.test": []}, keys=[key_of(new)])
+    assert [row["domain"] for row in fleet.signing([SLOT, new], acts, here)] == ["b.test"]
+
+
+@pytest.mark.parametrize(
+    ("saw", "told"),
+    [
+        ({"primary": "absent", "served": False}, "is not on the primary"),
+        ({"primary": "other", "served": False}, "has another value"),
+        ({"primary": "revoked"}, "is revoked"),
+        ({"primary": "equal", "served": False, "stale": ("192.0.2.2: absent",)}, "192.0.2.2"),
+    ],
+)
+def test_a_key_that_signs_without_its_record_is_told(saw, told):
+    (fault,) = fleet.astray([SLOT], {SLOT.key: Seen(signing=True, **saw)}, set())
+    assert told in fault and SLOT.selector in fault
+    assert fleet.astray([SLOT._replace(verified=0.0)], {SLOT.key: Seen(signing=True, **saw)}, set()) == []  # it is being proven
+    assert fleet.astray([SLOT], {SLOT.key: Seen(signing=True, primary="equal", served=True)}, set()) == []
+    assert fleet.astray([SLOT], {}, set()) == []
+
+
+def test_why_a_key_was_taken_out_of_use_is_told_until_a_newer_one_is_on_its_way():
+    bad = SLOT._replace(selector="bad", state="retiring", fault="its mail does not verify (body hash)", begun=NOW + 1)
+    assert "body hash" in fleet.astray([SLOT, bad], {}, set())[0]
+    assert fleet.astray([SLOT, bad, SLOT._replace(selector="n", state="planned", begun=NOW + 2)], {}, set()) == []
+
+
+def test_a_key_of_a_host_or_domain_that_left_the_inventory_is_told():
+    there = {"mx1": host()}
+    assert fleet.left([SLOT], there, ["mx1"], {}) == []
+    assert "dkim_lost" in fleet.left([SLOT], {}, ["mx2"], {})[0]
+    assert fleet.left([SLOT], {}, ["mx1"], {}) == []  # --limit
+    assert "dkim_domains" in fleet.left([SLOT._replace(domain="b.test", state="retiring")], there, ["mx1"], {})[0]
+    assert fleet.left([SLOT], {}, ["mx2"], {SLOT.key: Seen(primary="absent")}) == []  # taken out by hand
+    assert fleet.left([SLOT._replace(state="gravestone")], {}, ["mx2"], {}) == []
+
+
 def test_ed25519_only_where_the_signer_can_sign_with_both():
     assert [wish.kind for wish in fleet.wishes([host(ed25519=True)], {})] == ["rsa", "ed25519"]
     plain = host(ed25519=True)
@@ -100,6 +151,7 @@ def test_what_mail_dns_publishes():
         {"domain": "c.test", "selector": "s1.mx1", "cname": "s1.mx1.c.test._domainkey.keys.test"},
         {"domain": "keys.test", "selector": "s1.mx1.c.test", "revoked": True},
     ]
+    assert fleet.public([fixed._replace(state="gravestone")], {}) == []  # of a former customer
 
 
 # What a host is to sign with

@@ -217,6 +217,28 @@ def test_mail_that_does_not_verify_switches_back_and_nobody_follows():
         ("mx3", "ready"),
     }
     assert {slot.state for slot in slots if slot.rotation == "one"} == {"active"}
+    # The reason stays, until another rotation answers it.
+    acts = rotation.step(slots, world.see(slots), POLICY, world.now).acts
+    assert {(act.verb, act.host) for act in acts if "body hash" in act.why} == {("hold", "mx1"), ("hold", "mx3")}
+    slots = rotation.begin(slots, wishes(), POLICY, world.now, "three").slots
+    assert "hold" not in {act.verb for act in rotation.step(slots, world.see(slots), POLICY, world.now).acts}
+    slots = to_the_end(world, slots, days=10)
+    assert {slot.rotation for slot in slots if slot.state == "active" and slot.host == "mx2"} == {"three"}
+    assert {slot.rotation for slot in slots if slot.state == "active" and slot.host != "mx2"} == {"two"}
+
+
+def test_a_key_that_was_taken_out_of_use_and_signs_again_is_held_no_more():
+    world, slots = first_keys()
+    slots = rotation.begin(slots, [Wish("mx1", "a.test")], POLICY, world.now, "two").slots
+    new = slots[-1]
+    world.bad = {new.key}
+    slots = to_the_end(world, slots, days=3)
+    assert (slots[-1].state, slots[-1].fault != "") == ("retiring", True)
+    world.bad = set()
+    slots, _ = rotation.undo(slots, new.key)
+    slots = to_the_end(world, slots, days=2)
+    assert world.signs[new.line] == new.selector
+    assert (slots[-1].state, slots[-1].fault, bool(slots[-1].verified)) == ("active", "", True)
 
 
 def test_the_first_key_of_a_domain_that_does_not_verify_signs_no_more():
@@ -250,6 +272,30 @@ def test_an_urgent_rotation_revokes_at_once_but_never_signs_unproven():
     assert not old & set(world.keys)
     with pytest.raises(RotationError, match="no key to go back to"):
         rotation.undo(slots, next(slot.key for slot in slots if slot.rotation == "two"))
+
+
+@pytest.mark.parametrize("turns", range(2, 6))
+def test_an_urgent_rotation_takes_back_what_was_made_before_it(turns):
+    world, slots = first_keys()
+    slots = rotation.begin(slots, [Wish("mx1", "a.test")], POLICY, world.now, "two").slots
+    for _ in range(turns):
+        slots, _ = turn(world, slots)
+        world.transfer()
+        world.pass_time(WAIT / 2)
+    before = {slot.key for slot in slots}
+    assert slots[-1].state in rotation.COMING[1:]
+    slots = rotation.begin(slots, [Wish("mx1", "a.test")], POLICY, world.now, "break-in", urgent=True).slots
+    slots = rotation.begin(slots, [Wish("mx1", "a.test")], POLICY, world.now, "break-in", urgent=True).slots
+    assert [slot.key in before for slot in slots if slot.state in rotation.COMING and slot.goal != "withdraw"] == [False]
+    slots = to_the_end(world, slots, days=4)
+    assert world.signs["mx1", "a.test", "rsa"] == next(slot.selector for slot in slots if slot.key not in before)
+    assert not {key for key in world.keys if key[:2] == ("mx1", "a.test")} & before
+
+
+def test_an_urgent_rotation_goes_on_with_what_is_planned_and_takes_it_into_its_name():
+    slots = rotation.begin([], [Wish("mx1", "a.test")], POLICY, 1.0, "two").slots
+    (slot,) = rotation.begin(slots, [Wish("mx1", "a.test")], POLICY, 2.0, "break-in", urgent=True).slots
+    assert (slot.key, slot.urgent, slot.rotation) == (slots[0].key, True, "break-in")
 
 
 def test_a_key_that_signs_by_hand_before_it_is_proven_is_taken_back():
@@ -333,6 +379,88 @@ def test_undo_at_every_step_leads_back(turns):
     slots = to_the_end(world, slots)
     assert {slot.state for slot in slots if slot.rotation == "two"} <= {"removed", "gravestone"}
     assert set(world.keys) == {slot.key for slot in slots if slot.rotation == "one"}
+
+
+@pytest.mark.parametrize(
+    ("state", "more", "primary"),
+    [
+        ("planned", {}, None),  # killed after it was made and before that was seen
+        ("generated", {"fingerprint": "key1", "record": "p=key1"}, "other"),
+        ("published", {"fingerprint": "key1", "record": "p=key1"}, "other"),
+        (
+            "generated",
+            {"fingerprint": "key1", "record": "p=key1", "fixed": True},
+            "revoked",
+        ),  # by the gravestone of its selector's last key
+    ],
+)
+def test_undo_where_our_record_is_not_there_destroys_the_key(state, more, primary):
+    slots = rotation.begin([], [Wish("mx1", "a.test")], POLICY, 1.0, "one").slots
+    slots, _ = rotation.undo([slots[0]._replace(state=state, **more)], slots[0].key)
+    held = Seen(True, "key1", "p=key1", primary, signing=False)
+    step = rotation.step(slots, {slots[0].key: held}, POLICY, 2.0)
+    assert [act.verb for act in step.acts] == ["destroy"]
+    step = rotation.step(step.slots, {slots[0].key: held._replace(held=False)}, POLICY, 3.0)
+    assert (step.slots[0].state, step.acts) == ("removed", [])
+
+
+def test_the_record_of_a_key_that_signs_is_published_again_where_it_is_gone():
+    world, slots = first_keys()
+    old = dict(world.signs)
+    world.dns["primary"].pop(("a.test", old["mx1", "a.test", "rsa"]))
+    acts = rotation.step(slots, world.see(slots), POLICY, world.now).acts
+    assert [(act.verb, act.host, act.domain) for act in acts] == [("publish", "mx1", "a.test")]
+    slots = to_the_end(world, slots, days=1)
+    assert world.signs == old
+    world.check()
+
+
+def test_the_keys_of_a_lost_host_are_revoked_at_once_and_nobody_waits_for_them():
+    world, slots = first_keys()
+    slots = rotation.begin(slots, wishes(), POLICY, world.now, "two").slots
+    for _ in range(3):
+        slots, _ = turn(world, slots)
+        world.transfer()
+        world.pass_time(WAIT / 2)
+    mine = [slot for slot in slots if slot.host == "mx2"]  # the one that goes first
+    assert {slot.state for slot in mine if slot.rotation == "two"} <= {"published", "propagated"}
+    policy = POLICY._replace(lost=("mx2",))
+    gone = {slot.key for slot in mine}
+    for _ in range(40):
+        step = rotation.step(slots, world.see(slots, gone) | {key: Seen(primary="equal") for key in gone}, policy, world.now)
+        assert {act.verb for act in step.acts if act.host == "mx2"} == {"revoke"}
+        slots = step.slots
+        for act in step.acts:
+            if act.host != "mx2":
+                world.do(act, slots)
+        world.transfer()
+        world.pass_time(WAIT)
+    assert {slot.rotation for slot in slots if slot.host != "mx2" and slot.state == "active"} == {"two"}
+    slots = rotation.step(slots, dict.fromkeys(gone, Seen(primary="revoked")), policy, world.now).slots
+    assert {slot.state for slot in slots if slot.key in gone} == {"gravestone"}
+    assert rotation.step(slots, {}, POLICY, world.now).slots == slots
+
+
+@pytest.mark.parametrize("goal", ["", "activate"])
+def test_the_way_back_is_the_key_whose_mail_verified(goal):
+    slot = rotation.begin([], [Wish("mx1", "a.test")], POLICY, 1.0, "one").slots[0]._replace(record="p=x", asked=True)
+    bad = slot._replace(selector="bad", state="retiring", since=9.0, fault="body hash", goal=goal)
+    good, new = slot._replace(selector="good", state="retiring"), slot._replace(selector="new", state="active", fault="body hash")
+    proven = Seen(True, primary="equal", served=True, signing=False)
+    seen = {bad.key: proven, good.key: proven, new.key: proven._replace(signing=True)}
+    acts = rotation.step([bad, good, new], seen, POLICY, 10.0).acts
+    assert [act.selector for act in acts if act.verb == "switch"] == ["good"]
+
+
+def test_a_key_that_the_host_has_no_more_is_no_way_back():
+    world, slots = first_keys()
+    slots = rotation.begin(slots, [Wish("mx1", "a.test")], POLICY, world.now, "two").slots
+    new, old = slots[-1], next(slot for slot in slots if slot.line == slots[-1].line)
+    world.bad = {new.key}
+    del world.keys[old.key], world.signs[old.line]
+    slots = to_the_end(world, slots, days=3)
+    assert new.line not in world.signs
+    assert [slot.state for slot in slots if slot.line == new.line] == ["retiring", "retiring"]
 
 
 def test_a_revoked_key_comes_back_with_its_old_value():

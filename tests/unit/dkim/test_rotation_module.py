@@ -11,6 +11,7 @@ import pytest
 from goodstanding_src.library import dkim_rotation
 from goodstanding_src.module_utils.goodstanding.dkim import served
 from goodstanding_src.module_utils.goodstanding.dkim.rotation import DAY, RotationError, Seen, Slot
+from goodstanding_src.module_utils.goodstanding.dns import wire
 from goodstanding_src.module_utils.goodstanding.store import rotations
 from goodstanding_src.module_utils.goodstanding.store.database import StoreError, open_store
 
@@ -22,7 +23,7 @@ def play(tmp_path, monkeypatch):
     """Return what runs the module; look: per selector what is seen in the DNS; what it would still have to wait it says instead."""
 
     def run(look=None, check=False, **more):
-        monkeypatch.setattr(served, "zones", lambda *_: {})
+        monkeypatch.setattr(served, "zones", lambda *_: {wire.pack("a.test"): served.Zone(wire.pack("a.test"), [], [], [])})
         seen = look or {}
         monkeypatch.setattr(
             served, "look", lambda slots, *_: served.Looked({slot.key: seen.get(slot.selector, Seen()) for slot in slots}, {}, [])
@@ -31,7 +32,8 @@ def play(tmp_path, monkeypatch):
             "state": "moved", "state_url": f"sqlite:///{tmp_path}/store.db", "hosts": {}, "customers": {}, "slots": 3, "zones": [],
             "proof_zones": [], "resolver": "127.0.0.1", "resolver_port": 53, "ttl": 60, "rotation": "", "rotate_days": 0,
             "emergency": False,
-            "undo": "", "retire_days": 14, "keep_days": 30, "canary": "", "gravestone": True, "lab_only": False, "run": "mine", "round": 1,
+            "undo": "", "retire_days": 14, "keep_days": 30, "canary": "", "gravestone": True, "lost": [],
+            "inventory": [], "lab_only": False, "run": "mine", "round": 1,
             "before": [], "patience": 0, "every": 5,
         } | more  # fmt: skip
         return dkim_rotation.run(p, time.time(), check)
@@ -110,3 +112,48 @@ def test_two_steps_back_are_two_runs(play):
 def test_a_host_that_cannot_be_looked_at_is_a_fault_and_moves_nothing(play):
     result = play(hosts={"mx1": {"label": "mx1", "domains": ["a.test"], "seen": {"msg": "the signer is not installed"}}})
     assert result["make"] == {} and any("not installed" in fault for fault in result["faults"])
+
+
+def test_a_host_that_was_set_up_anew_gets_a_new_key(play):
+    slot = Slot("mx1", "a.test", "x", "rsa", "active", 1.0, "one", "SHA256:x", RECORD, True, 1.0, begun=time.time())
+    rotations.save(play.store(), rotations.load(play.store()), [slot])
+    result = play({"x": Seen(primary="equal", served=True)}, hosts=host())
+    assert len(result["make"]["mx1"]) == 1 and any("x of a.test on mx1" in fault for fault in result["faults"])
+    assert play({"x": Seen(primary="equal", served=True)}, hosts=host())["make"] == result["make"]
+
+
+def test_a_record_that_lies_in_no_zone_keeps_no_other_from_being_published(play):
+    slots = [Slot("mx1", domain, "x", "rsa", "generated", 1.0, "one", "SHA256:x", RECORD) for domain in ("a.test", "b.test")]
+    rotations.save(play.store(), rotations.load(play.store()), slots)
+    result = play(hosts=host(keys=["x"]))
+    assert [act["domain"] for act in result["acts"] if act["verb"] == "publish"] == ["a.test", "b.test"]
+    assert [row["name"] for row in result["records"]] == ["x._domainkey.a.test"]
+
+
+def test_a_host_that_left_the_inventory_is_told_until_it_is_named_as_lost(play):
+    slot = Slot("mx2", "a.test", "x", "rsa", "active", 1.0, "one", "SHA256:x", RECORD, True, 1.0, begun=time.time())
+    rotations.save(play.store(), rotations.load(play.store()), [slot])
+    assert not any("mx2" in fault for fault in play(hosts=host(), inventory=["mx1", "mx2"])["faults"])
+    result = play(hosts=host(), inventory=["mx1"])
+    assert any("x of a.test on mx2" in fault for fault in result["faults"]) and result["records"] == []
+    result = play(hosts=host(), inventory=["mx1"], lost=["mx2"])
+    assert [row["values"] for row in result["records"]] == [["v=DKIM1; p="]]
+    result = play({"x": Seen(primary="revoked")}, hosts=host(), inventory=["mx1"], lost=["mx2"])
+    assert not any("mx2" in fault for fault in result["faults"]) and result["records"] == []
+
+
+@pytest.mark.parametrize(("name", "told"), [("mx1", "--limit"), ("mx9", "has no keys")])
+def test_a_host_is_named_as_lost_only_where_that_can_be(play, name, told):
+    play(hosts=host())
+    with pytest.raises(RotationError, match=told):
+        play(hosts=host(), lost=[name])
+
+
+def test_an_emergency_goes_on_with_a_planned_key_only_where_the_host_has_not_made_it(play):
+    (planned,) = play(hosts=host())["make"]["mx1"]
+    assert play(hosts=host(), emergency=True)["make"]["mx1"] == [planned]
+    again = [slot._replace(urgent=False) for slot in rotations.load(play.store()).slots]
+    rotations.save(play.store(), rotations.load(play.store()), again)
+    result = play(hosts=host(keys=[planned["selector"]]), emergency=True, rotation="break-in")
+    assert [row["selector"] for row in result["destroy"]["mx1"]] == [planned["selector"]]
+    assert planned["selector"] not in [row["selector"] for row in result["make"]["mx1"]]
