@@ -137,6 +137,6 @@ def test_shadow_refuses_nobody_and_names_who_would_have_been():
     time.sleep(2)  # the last ones are counted a moment after they were taken
     hits = both(lambda host: [row["refusals"] for row in module(host, "rate_limit_info")["met"] if row["kind"] == "shadow"])
     print(f"counted beyond the limit: {hits}")
-    # On a host with much else to do pickup may take one before it is seen (docs/limits.md).
+    # On a host with much else to do pickup may take one before it is seen (roles/rate_limit/README.md).
     assert all(4 <= number <= 5 for [number] in hits.values()), hits
     both(limit)
