@@ -65,20 +65,22 @@ def states() -> dict[str, str]:
     return {host: on(host, "bash", "-c", STATE) for host in HOSTS}
 
 
-def test_a_play_that_is_killed_anywhere_is_taken_up_by_the_next():
+KILLED = [("Put the plumbing in place", 0.5), ("Put the accounts into the maps", 0.7), ("End the accounts' sessions", 0.7)]
+KILLED_TOO = [
+    ("Put the accounts into the maps", 0.0),
+    ("End the accounts' sessions", 0.0),
+    ("Hold their queued mail", 0.3),
+    ("Keep what was done", 0.0),
+]
+
+
+@pytest.mark.parametrize("killed", [KILLED, pytest.param(KILLED_TOO, marks=pytest.mark.soak)], ids=["early", "late"])
+def test_a_play_that_is_killed_anywhere_is_taken_up_by_the_next(killed):
     virgin = fingerprint()
     playbook("lock_all.yml")
     wanted = states()
     assert all(VICTIM in text for text in wanted.values())
-    for task, delay in (
-        ("Put the plumbing in place", 0.5),
-        ("Put the accounts into the maps", 0.0),
-        ("Put the accounts into the maps", 0.7),
-        ("End the accounts' sessions", 0.0),
-        ("End the accounts' sessions", 0.7),
-        ("Hold their queued mail", 0.3),
-        ("Keep what was done", 0.0),
-    ):
+    for task, delay in killed:
         playbook("remove.yml")
         killed_at(task, delay)
         output = playbook("lock_all.yml")

@@ -212,6 +212,7 @@ def test_a_flood_is_cut_at_exactly_the_figure_and_nobody_else_is_touched(fresh, 
     assert act(host, "faults", LIMITS) == []
 
 
+@pytest.mark.soak
 @on_both
 def test_the_limit_is_met_again_when_the_window_has_slid_on(fresh, host, show):
     act(host, "flood", "ivan@alpha.test", 1, SOFT)

