@@ -129,8 +129,7 @@ def _limits(policy: Policy) -> str:
 def _document(policy: Policy) -> dict[str, t.Any]:
     overrides: dict[str, dict[str, t.Any]] = {scope: {} for scope in policyd_program.SCOPES}
     for (scope, key), limit in policy.overrides.items():
-        if scope in overrides:
-            overrides[scope][key] = _halves(limit)
+        overrides[scope][key] = _halves(limit)
     limits = {scope: _halves(getattr(policy, scope)) for scope in policyd_program.SCOPES}
     return {"limits": limits, "overrides": overrides, "shadow": policy.shadow}
 

@@ -31,7 +31,7 @@ def symbol(scope: str, window: str, kind: str) -> str:
 def names(policy: Policy) -> list[tuple[str, str, str]]:
     """Return every (scope, window, kind) that some limit of the policy has."""
     limits = [(scope, getattr(policy, scope)) for scope in SCOPES] + [(scope, limit) for (scope, _), limit in policy.overrides.items()]
-    found = {(scope, window, kind) for scope, limit in limits if scope in SCOPES for kind in KINDS for window in getattr(limit, kind)}
+    found = {(scope, window, kind) for scope, limit in limits for kind in KINDS for window in getattr(limit, kind)}
     return [name for name in ((scope, window, kind) for scope in SCOPES for window in WINDOWS for kind in KINDS) if name in found]
 
 
@@ -52,8 +52,7 @@ def text(policy: Policy) -> str:
     """Return the file."""
     overrides: dict[str, list[str]] = {scope: [] for scope in SCOPES}
     for (scope, key), limit in sorted(policy.overrides.items()):
-        if scope in overrides:
-            overrides[scope].append(f"    [{quoted(key)}] = {_table(limit)},\n")
+        overrides[scope].append(f"    [{quoted(key)}] = {_table(limit)},\n")
     values: dict[str, t.Any] = {
         "mark": quoted(MARK), "prefilter": PREFILTER, "release": RELEASE, "expire": EXPIRE, "shadow": "true" if policy.shadow else "false",
         "windows": ", ".join(f"{window} = {seconds}" for window, seconds in WINDOWS.items()),

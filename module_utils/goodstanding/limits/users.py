@@ -23,7 +23,7 @@ from ..accounts import postfix_conf
 from ..host.files import File, HostError, Run, must, read_text
 from . import engine, users_program
 from .engine import Hit, Settings
-from .policy import Policy, halves
+from .policy import Limit, Policy, halves
 
 PROGRAM = "/usr/local/lib/goodstanding-limits-users.py"
 CONFIG = "/etc/goodstanding-limits-users.json"
@@ -77,7 +77,7 @@ class Beside:
     def wanted(self, run: Run, policy: Policy, settings: Settings) -> list[File]:
         """See engine.Engine; what it is told here stands for plumb(), check() and units(), too."""
         self.users = limits_any(policy)
-        return self.inner.wanted(run, policy, settings) + (wanted(run, policy) if self.users else [])
+        return self.inner.wanted(run, _of_logins(policy), settings) + (wanted(run, policy) if self.users else [])
 
     def plumb(self, run: Run, main: str, master: str, timeout: int) -> tuple[str, str]:
         main, master = self.inner.plumb(run, main, master, timeout)
@@ -96,10 +96,16 @@ class Beside:
         return self.inner.units() + ([UNIT] if self.users else [])
 
     def faults(self, run: Run, policy: Policy, since: float = 0) -> list[str]:
-        return self.inner.faults(run, policy, since) + (faults(run, policy, since) if limits_any(policy) else [])
+        return self.inner.faults(run, _of_logins(policy), since) + (faults(run, policy, since) if limits_any(policy) else [])
 
     def limited(self, run: Run, since: float) -> list[Hit]:
         return self.inner.limited(run, since) + limited(since)
+
+
+def _of_logins(policy: Policy) -> Policy:
+    """Return what of a policy is not about local users, of whom no engine knows."""
+    others = {key: limit for key, limit in policy.overrides.items() if key[0] != "uid"}
+    return policy._replace(uid=Limit({}, {}), overrides=others)
 
 
 def limits_any(policy: Policy) -> bool:

@@ -22,9 +22,8 @@ from hypothesis import strategies as st
 
 NONE = Limit({}, {})
 POLICY = Policy(
-    Limit({"hour": 100}, {"hour": 300}), Limit({}, {"day": 5000}), NONE,
-    {("account", "a@x.test"): Limit({"day": 9}, {}), ("uid", "www-data"): Limit({"day": 7}, {})}, False,
-)  # fmt: skip
+    Limit({"hour": 100}, {"hour": 300}), Limit({}, {"day": 5000}), NONE, {("account", "a@x.test"): Limit({"day": 9}, {})}, False
+)
 TOKEN = "check_sasl_access static:goodstanding_limit"
 
 
@@ -53,7 +52,6 @@ def test_the_limits_are_written_as_the_policy_says_with_logins_of_our_own():
     assert document["overrides"]["account"] == {
         "a@x.test": {"soft": {"day": 9}, "hard": {}},
     }
-    assert "www-data" not in str(document), "a local user is counted elsewhere"
     assert document["shadow"] is False
 
 

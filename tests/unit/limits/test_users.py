@@ -46,7 +46,11 @@ class Inner:
 
     NAME, PACKAGES, LEFTOVERS = "played", ("daemon",), ("/var/lib/played",)
 
+    def __init__(self):
+        self.told = []
+
     def wanted(self, run, policy, settings):
+        self.told.append(policy)
         return []
 
     def plumb(self, run, main, master, timeout):
@@ -62,6 +66,7 @@ class Inner:
         return ["played.service"]
 
     def faults(self, run, policy, since=0):
+        self.told.append(policy)
         return []
 
     def limited(self, run, since):
@@ -126,6 +131,13 @@ def test_it_is_beside_the_engine_where_the_policy_limits_local_users(host):
     host.submit = ""
     assert both.faults(host, WITHOUT) == []
     assert "nobody is refused" in both.faults(host, POLICY)[0]
+
+
+def test_the_engine_is_told_nothing_of_local_users(host):
+    both = users.Beside(Inner())
+    both.wanted(host, POLICY, Settings())
+    both.faults(host, POLICY)
+    assert both.inner.told == [Policy(NONE, NONE, NONE, {("account", "a@x"): NONE}, False)] * 2
 
 
 def test_a_host_whose_postfix_was_never_started_is_told(host):
