@@ -8,6 +8,7 @@ The tests build upon one another. GOODSTANDING_TEST_LAB and GOODSTANDING_TEST_IN
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -33,7 +34,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from lab import HOSTS, INVENTORY, ROOT, lab, on
 from test_dkim import FOLDER, LEAKS, PREPARE, RESTORE, milter, script, wait_for_signer
 
+SLOTS = 9
 SIGNERS = {"mx1": "opendkim", "mx2": "rspamd"}
+FOLDERS = {"mx1": "/etc/dkimkeys", "mx2": "/var/lib/rspamd/dkim"}
 OURS, CUSTOMER, KEYS = "alpha.test", "beta.test", "example.test"
 SECRET = yaml.safe_load((ROOT / "tests/lab/vars.yml").read_text(encoding="utf-8"))["lab_tsig_secret"]
 #: The zones remember the selectors of earlier runs, and a store that is new does not: each run of these tests has its own.
@@ -98,6 +101,7 @@ class Fleet:
             "goodstanding_state_url": f"sqlite:///{self.store}",
             "dkim_domains": [OURS, CUSTOMER],
             "dkim_customers": {CUSTOMER: KEYS},
+            "dkim_slots": SLOTS,  # no slot is used twice within a week
             "dkim_signer": "{{ {'mx1': 'opendkim', 'mx2': 'rspamd'}[inventory_hostname_short] }}",
             "dkim_label": f"{{{{ inventory_hostname_short }}}}-{RUN}",
             "dkim_ed25519": False,
@@ -121,12 +125,12 @@ class Fleet:
         program = str(ROOT / ".venv/bin/ansible-playbook")
         return [program, "-i", INVENTORY, "playbooks/rotate_dkim.yml", "-e", f"@{self.folder}/vars.json", "-e", json.dumps(more)]
 
-    def run(self, *options: str, **more: t.Any) -> str:
+    def run(self, *options: str, ends_with: int = 0, **more: t.Any) -> str:
         done = subprocess.run(
             [*self.command(**more), *options], cwd=ROOT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
         )
         self.outputs.append(done.stdout + done.stderr)
-        assert done.returncode == 0, self.outputs[-1][-3000:]
+        assert done.returncode == ends_with, self.outputs[-1][-3000:]
         return self.outputs[-1]
 
     def kill_at(self, verb: str, **more: t.Any) -> None:
@@ -180,7 +184,7 @@ def fleet(tmp_path_factory):
     on("ns2", "sh", "-c", f"ip route del blackhole {address('ns1')}; true")
     for zone in (OURS, KEYS):
         update(zone, delete=_names(found.slots(), zone))
-    update(CUSTOMER, delete=[f"s{at}.{host}-{RUN}._domainkey.{CUSTOMER}" for host in HOSTS for at in (1, 2, 3)])
+    update(CUSTOMER, delete=[f"s{at}.{host}-{RUN}._domainkey.{CUSTOMER}" for host in HOSTS for at in range(1, SLOTS + 1)])
     for host in HOSTS:
         on(host, "bash", "-c", f"rm -f {MAILS}/running /etc/rspamd/local.d/dkim_signing.conf; {RESTORE}", check=False)
 
@@ -202,7 +206,7 @@ def test_first_keys_sign_when_all_serve_them_and_a_customers_when_its_cnames_are
     assert all(row["verified"] for row in fleet.slots() if row["domain"] == OURS)
     assert fleet.states(CUSTOMER) == {"mx1": "published", "mx2": "published"}
     pairs = re.findall(r"CNAME (\S+) to\s+(\S+)", output)
-    assert len(set(pairs)) == 6
+    assert len(set(pairs)) == 2 * SLOTS
     assert all(f"{CUSTOMER}" not in signing(host) for host in HOSTS)
     update(CUSTOMER, [(name, "CNAME", f"{target}.") for name, target in set(pairs)])
     fleet.run()
@@ -271,16 +275,103 @@ def test_the_rotation_is_taken_back_once_and_no_more(fleet):
     assert changed(fleet.run(dkim_undo="all")) == 0
 
 
-def test_after_a_break_in_the_old_keys_are_revoked_and_destroyed_at_once(fleet):
-    old = [row for row in fleet.slots() if row["domain"] == OURS]
+@contextlib.contextmanager
+def stale_secondary():
+    on("ns2", "ip", "route", "add", "blackhole", address("ns1"))
+    try:
+        yield
+    finally:
+        on("ns2", "sh", "-c", f"ip route del blackhole {address('ns1')}; knotc zone-refresh")
+
+
+def to_planned(fleet, **rotating):
+    fleet.kill_at("make", **rotating)
+
+
+def to_generated(fleet, **rotating):
+    fleet.kill_at("publish", **rotating)
+
+
+def to_published(fleet, **rotating):
+    with stale_secondary():
+        fleet.run(dkim_patience=1, **rotating)
+
+
+def to_propagated(fleet, **rotating):
+    fleet.kill_at("wait", **rotating)
+
+
+def to_ready(fleet, **rotating):
+    fleet.kill_at("switch", **rotating)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("way", [to_planned, to_generated, to_published, to_propagated, to_ready], ids=lambda way: way.__name__[3:])
+def test_a_key_on_its_way_is_taken_back_from_each_state_and_nothing_of_it_is_left(fleet, way):
+    name, state = way.__name__, way.__name__[3:]
+    before = {host: signing(host) for host in HOSTS}
+    way(fleet, dkim_rotation=name)
+    assert set(fleet.states(OURS, rotation=name).values()) == {state}
+    fleet.run(dkim_undo="all")
+    assert fleet.states(OURS, rotation=name) == {"mx1": "removed", "mx2": "removed"}
+    assert {host: signing(host) for host in HOSTS} == before
+    for row in fleet.slots():
+        if row["rotation"] == name:
+            assert not row["record"] or text(_names([row], KEYS if row["fixed"] else OURS)[0]) in (None, b"v=DKIM1; p=")
+            host = row["host"].partition(".")[0]
+            assert row["selector"] + "._domainkey." + row["domain"] not in on(host, "ls", FOLDERS[host])
+
+
+@pytest.mark.soak
+def test_a_revoked_key_comes_back_and_one_that_ends_is_killed_at_each_step(fleet):
+    """The keys of the rotation that was taken back go first out, then in, then for good."""
+    old = next(row for row in fleet.slots() if row["rotation"] == "two" and row["domain"] == OURS and row["host"].startswith("mx1"))
+    name, gone = f"{old['selector']}._domainkey.{OURS}", {"dkim_lab_only": True, "dkim_retire_days": 0}
+    fleet.kill_at("revoke", **gone)
+    assert text(name) in (old["record"].encode(), b"v=DKIM1; p=")
+    fleet.run(**gone)
+    assert fleet.states(OURS, rotation="two")["mx1"] == "revoked" and text(name) == b"v=DKIM1; p="
+    fleet.run(dkim_undo=old["selector"])
+    assert fleet.states(OURS, rotation="two")["mx1"] == "retiring" and text(name) == old["record"].encode()
+    gone |= {"dkim_keep_days": 0, "dkim_gravestone": False}
+    fleet.kill_at("destroy", **gone)
+    fleet.kill_at("unpublish", **gone)
+    fleet.run(**gone)
+    assert set(fleet.states(OURS, rotation="two").values()) == {"removed"} and text(name) is None
+    assert old["selector"] not in on("mx1", "ls", FOLDERS["mx1"])
+    assert changed(fleet.run(**gone)) == 0
+
+
+def test_a_signer_whose_mail_does_not_verify_goes_back_and_nobody_follows(fleet):
+    """Its signatures end a second after they were made: the signer signs, the key is served, and only an engine sees what is wrong."""
+    before = {host: signing(host) for host in HOSTS}
+    on("mx1", "sh", "-c", "cp -p /etc/opendkim.conf /root; echo 'SignatureTTL 1' >>/etc/opendkim.conf; systemctl restart opendkim")
+    try:
+        wait_for_signer("mx1", "opendkim")
+        output = fleet.run(ends_with=2, dkim_rotation="broken")
+    finally:
+        on("mx1", "sh", "-c", "sed -i '/^SignatureTTL/d' /etc/opendkim.conf; systemctl restart opendkim")
+        wait_for_signer("mx1", "opendkim")
+    assert "ends 1 s after it was made" in output
+    assert fleet.states(OURS, rotation="broken") == {"mx1": "retiring", "mx2": "ready"}
+    assert {host: signing(host) for host in HOSTS} == before
+    fleet.run(dkim_rotation="mended")
+    assert fleet.states(OURS, state="active", rotation="mended")["mx1"] == "active"
+    assert all(row["verified"] and not row["fault"] for row in fleet.slots() if row["state"] == "active")
+    assert changed(fleet.run(dkim_rotation="mended")) == 0
+
+
+def test_after_a_break_in_the_old_keys_are_revoked_and_destroyed_at_once_wherever_the_run_is_killed(fleet):
+    old = [row for row in fleet.slots() if row["domain"] == OURS and row["state"] not in ("removed", "gravestone")]
+    for verb in ("revoke", "destroy"):
+        fleet.kill_at(verb, dkim_emergency=True)
     fleet.run(dkim_emergency=True)
     assert fleet.states(OURS, state="active", urgent=True) == {"mx1": "active", "mx2": "active"}
     rows = {(row["host"], row["selector"]): row["state"] for row in fleet.slots()}
     assert {rows[row["host"], row["selector"]] for row in old} == {"gravestone"}
     assert {text(f"{row['selector']}._domainkey.{OURS}") for row in old} == {b"v=DKIM1; p="}
     for host in HOSTS:
-        folder = "/etc/dkimkeys" if host == "mx1" else "/var/lib/rspamd/dkim"
-        there = on(host, "ls", folder)
+        there = on(host, "ls", FOLDERS[host])
         assert not [row for row in old if row["host"].startswith(host) and row["selector"] in there]
     assert changed(fleet.run()) == 0
 

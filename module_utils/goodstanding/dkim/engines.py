@@ -16,6 +16,8 @@ from . import record, verify
 Reader = t.Callable[[str], t.Optional[list[str]]]
 #: A probe's message is far smaller.
 _MAX = 64 << 10
+#: Seconds that a signature is to be good for: greylisting, or a receiver that is down for the night, takes that long.
+_LIFE = 86400
 
 
 class Verdict(t.NamedTuple):
@@ -78,6 +80,10 @@ def _own(headers: list[verify.Header], signature: str, body: str, name: str, rea
     if errors:
         return f"the linter says {errors[0][:120]}"
     others = [(header, value) for header, value in headers if value is not signature]
+    made, ends = (verify.tags(signature).get(tag, "") for tag in "tx")
+    life = int(ends[:15]) - int(made[:15]) if made.isdecimal() and ends.isdecimal() else _LIFE
+    if life < _LIFE:
+        return f"the signature ends {life} s after it was made (x=), and mail that waits longer on its way fails: look for SignatureTTL"
     try:
         return verify.fault(others, body.encode("utf-8", "surrogateescape"), signature, record.parse(texts[0]).spki)
     except record.RecordError as exc:

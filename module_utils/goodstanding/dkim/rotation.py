@@ -374,7 +374,8 @@ def _broken(slots: list[Slot], seen: t.Mapping[Key, Seen]) -> list[Slot]:
         why = f"its mail does not verify ({saw.broken[:200]})" if failed else "it signed before it was proven, which somebody set by hand"
         slots = _with(slots, slot._replace(fault=why, asked=True, goal="" if failed else "withdraw"))
         back = _before(slots, slot, seen)
-        if back is not None and back.state == "retiring":
+        # Where mail of the key before it does not verify either, it is the signer, and no key to go back to would end it.
+        if back is not None and back.state == "retiring" and not back.fault:
             slots = _with(slots, back._replace(goal="activate"))
     return slots
 
@@ -439,6 +440,10 @@ def _away_from(slot: Slot, slots: list[Slot], seen: t.Mapping[Key, Seen], act: t
     if back is None:
         return act(
             "stop", f"{slot.selector} must not sign ({slot.fault or 'it was taken back'}), and there is no other key: mail leaves unsigned"
+        )
+    if slot.fault and back.fault:
+        return act(
+            "hold", f"{slot.selector} signs, and so did {back.selector}, and mail of neither verifies ({slot.fault}): look into the signer"
         )
     return act("switch", f"{slot.selector} must not sign ({slot.fault or 'it was taken back'}): back to the key before it", back)
 

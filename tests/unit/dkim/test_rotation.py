@@ -227,6 +227,25 @@ def test_mail_that_does_not_verify_switches_back_and_nobody_follows():
     assert {slot.rotation for slot in slots if slot.state == "active" and slot.host != "mx2"} == {"two"}
 
 
+def test_a_signer_whose_mail_verifies_by_no_key_goes_back_once_and_is_held():
+    world, slots = first_keys()
+    slots = rotation.begin(slots, [Wish("mx1", "a.test")], POLICY, world.now, "two").slots
+    old, new = next(slot for slot in slots if slot.line == slots[-1].line), slots[-1]
+    world.bad = {old.key, new.key}
+    switched = []
+    for _ in range(30):
+        slots, acts = turn(world, slots)
+        switched += [act.selector for act in acts if act.verb == "switch"]
+        world.transfer()
+        world.pass_time(WAIT / 2)
+    assert switched == [new.selector, old.selector]
+    assert next(act.why for act in acts if act.verb == "hold").endswith("look into the signer")
+    world.bad = set()  # the signer was repaired
+    slots = to_the_end(world, slots, days=2)
+    now = next(slot for slot in slots if slot.key == old.key)
+    assert (now.state, now.fault, bool(now.verified), world.signs[old.line]) == ("active", "", True, old.selector)
+
+
 def test_a_key_that_was_taken_out_of_use_and_signs_again_is_held_no_more():
     world, slots = first_keys()
     slots = rotation.begin(slots, [Wish("mx1", "a.test")], POLICY, world.now, "two").slots
