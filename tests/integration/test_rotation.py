@@ -133,8 +133,8 @@ class Fleet:
         assert done.returncode == ends_with, self.outputs[-1][-3000:]
         return self.outputs[-1]
 
-    def kill_at(self, verb: str, **more: t.Any) -> None:
-        """Run it, and kill it as soon as it says that this is due: the store has it, and whether it was done nobody knows."""
+    def kill_at(self, verb: str, why: str = "", **more: t.Any) -> None:
+        """Run it, and kill it as soon as it says that this is due: the store has it, and whether it was done nobody knows. why: of the act."""
         running = subprocess.Popen(
             self.command(**more), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, stdin=subprocess.DEVNULL,
             start_new_session=True,
@@ -143,7 +143,7 @@ class Fleet:
         assert running.stdout is not None
         for line in running.stdout:
             said += line
-            if re.search(rf"\(item={verb} ", line):
+            if re.search(rf" {verb} \S+ of \S+ on \S+: {why}" if why else rf"\(item={verb} ", " ".join(said.split()) if why else line):
                 os.killpg(running.pid, signal.SIGKILL)
                 break
         running.communicate()
@@ -298,7 +298,7 @@ def to_published(fleet, **rotating):
 
 
 def to_propagated(fleet, **rotating):
-    fleet.kill_at("wait", **rotating)
+    fleet.kill_at("wait", "all serve it", **rotating)
 
 
 def to_ready(fleet, **rotating):
