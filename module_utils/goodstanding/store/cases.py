@@ -139,6 +139,12 @@ def load(engine: sa.Engine) -> dict[str, Case]:
         return Open(connection, "", 0.0).cases()
 
 
+def followed(engine: sa.Engine) -> list[Row]:
+    """Return what is followed: subject and zone of each list of a case that goes on."""
+    open_ones = [case for case in load(engine).values() if case.state != CLEARED]
+    return [{"subject": case.subject, "zone": source} for case in open_ones for source in case.sources if ":" not in source]
+
+
 def history(engine: sa.Engine, case_id: str) -> list[Row]:
     """Return what happened to a case, the oldest first: id (event/N), time, run_id, kind, why."""
     with engine.connect() as connection:

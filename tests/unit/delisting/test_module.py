@@ -110,6 +110,27 @@ def test_from_the_first_sight_to_the_end(world):
     assert (case["state"], case["relisted"]) == ("gated", 1)
 
 
+def test_what_the_lists_own_servers_say_closes_a_case_without_waiting_for_a_cache(world):
+    world.run(found.observation())
+    assert ledger.followed(world.engine) == [{"subject": found.ADDRESS, "zone": "zen.spamhaus.org"}]
+
+    def clean(now, authoritative):
+        document = found.findings(clean=["zen.spamhaus.org"])
+        facts = {"delisting": found.ZONES["zen.spamhaus.org"]["delisting"], "latency": 60}
+        document["asked"] = [{"zone": "zen.spamhaus.org", "clean_ttl": 1800, **facts}]
+        document["addresses"][0]["authoritative"] = authoritative
+        return world.run(now=now, document=document, started=now - 10)["cases"][0]
+
+    assert clean(found.NOW + 3600, [])["state"] == "gated"
+    assert clean(found.NOW + 3800, [])["state"] == "gated", "the resolver may say the same for half an hour"
+    world.run(found.observation(), now=found.NOW + 7200)
+    assert clean(found.NOW + 10800, ["zen.spamhaus.org"])["state"] == "gated"
+    case = clean(found.NOW + 11000, ["zen.spamhaus.org"])
+    assert case["state"] == "cleared"
+    assert case["history"][-1]["why"].endswith("by itself, nobody asked (asked at its own name servers)")
+    assert ledger.followed(world.engine) == []
+
+
 def test_old_findings_that_are_read_twice_close_nothing(world):
     world.run(found.observation())
     clean, started = found.findings(clean=["zen.spamhaus.org"]), found.NOW + 3600

@@ -175,7 +175,7 @@ def test_what_is_no_key_is_named_and_not_told(key):
 
     options = {"resolver": "127.0.0.1", "port": 53, "timeout": 1.0, "allow_documentation_addresses": True, "addresses": [], "names": [],
                "cache": None, "cache_max_age": 1.0, "deadline": 1.0, "list_deadline": 1.0, "rate": 1.0, "paced": True, "egress_name": "",
-               "lists": []}  # fmt: skip
+               "lists": [], "follow": [], "authoritative_port": 53}  # fmt: skip
     with pytest.raises(module.SubjectError) as caught:
         module.ask({**options, "keys": {"own": key}}, True)
     assert str(caught.value) == "reputation_keys.own is no key: it is a part of a name, of letters, digits and hyphens"
