@@ -138,7 +138,7 @@ def next_step(case: Case, of: Told, way: Way) -> str:
         )
     if case.state == READY:
         if lists.how(of.delisting) == "machine":
-            return f"Run the command from {case.subject} itself, then record it: -e submitted={case.id}."
+            return f"Let {case.subject} itself ask, from the host that has it: -e approve={case.id}."
         if lists.how(of.delisting) == "mail":
             return f"Read the text and let it be sent to {where}: -e approve={case.id}."
         return f"Fill in {where} with the text below, then record it: -e submitted={case.id}."

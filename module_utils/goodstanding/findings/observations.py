@@ -142,7 +142,7 @@ class _Table:
         self.resolvers.append({name: result["resolver"][name] for name in ("address", "qualified", "why", "repair", "egress", "note")})
 
     def note(self, row: Row) -> None:
-        """Note how a blocklist is asked to take something out, as the inventory has it, and for how long an answer of it may be an old one."""
+        """Note how a blocklist is asked to take something out, as the inventory has it, and how old its answer may be."""
         if row["kind"] != "block" or "delisting" not in row:
             return
         known = self.facts.setdefault(row["zone"], {"zone": row["zone"], "latency": None, "clean_ttl": None, "delisting": row["delisting"]})

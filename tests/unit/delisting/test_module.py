@@ -53,7 +53,7 @@ class World:
             "state_url": self.url, "findings": None, "catalogue": str(found.ROOT / "catalogue/blocklists.yml"),
             "templates": str(found.ROOT / "roles/delisting/templates"), "directory": str(self.folder / "cases"),
             "contact": "Jane Doe\npostmaster@example.com", "enrolments": [], "reason": "", "by": "", "relay": {}, "mail_to": None,
-            "retention_days": 0.0, "export": None, **dict.fromkeys(delisting_case.ACTS), **given,
+            "retention_days": 0.0, "export": None, "outcome": None, **dict.fromkeys(delisting_case.ACTS), **given,
         }  # fmt: skip
         if rows != (None,):
             p["findings"] = document or found.findings(*rows)
@@ -319,6 +319,66 @@ def test_a_relay_that_is_down_sends_nothing_and_says_so(world, relayed):
     assert result["request"]["state"] == "not_sent"
     assert "127.0.0.1" in result["request"]["detail"]
     assert world.states() == {MAILED: "ready"}
+
+
+# ---- from the listed address itself
+
+S5H = f"all.s5h.net/{found.ADDRESS}"
+
+
+@pytest.fixture
+def approved(world):
+    """Return what approves the request of the listed address itself."""
+    world.run(found.observation("all.s5h.net"))
+    return lambda now=found.NOW + 60, **given: world.run(found.observation("all.s5h.net"), now=now, approve=S5H, by="jane", **given)
+
+
+def test_what_the_listed_address_asks_is_in_the_ledger_before_it_asks_and_asked_once(world, approved):
+    request = approved()["request"]
+    told = (request["state"], request["host"], request["address"], request["url"])
+    assert told == ("sending", "mx1.example.com", found.ADDRESS, "http://www.usenix.org.uk/content/rblremove")
+    assert (world.states(), world.requests(S5H)) == ({S5H: "submitted"}, [(1, "machine", "sending")])
+    with pytest.raises(CaseError, match="asked for already"):
+        approved(now=found.NOW + 120)
+    outcome = {**request, "state": "sent", "detail": "HTTP 200: removed"}
+    result = world.run(found.observation("all.s5h.net"), now=found.NOW + 61, outcome=outcome)
+    assert result["request"]["state"] == "sent"
+    assert result["cases"][0]["state"] == "waiting"
+    (kept,) = ledger.requests(world.engine, S5H)
+    assert (kept["state"], kept["detail"], kept["receiver"]) == ("sent", "HTTP 200: removed", "http://www.usenix.org.uk/content/rblremove")
+    with pytest.raises(database.StoreError, match="not under way"):
+        world.run(None, now=found.NOW + 62, outcome={**outcome, "state": "not_sent"})
+    assert world.requests(S5H) == [(1, "machine", "sent")]
+
+
+def test_what_the_listed_address_certainly_did_not_ask_may_be_asked_again(world, approved):
+    before = ledger.load(world.engine)[S5H]
+    request = approved()["request"]
+    world.run(None, now=found.NOW + 61, outcome={**request, "state": "not_sent", "detail": "this host cannot send from it"})
+    assert (world.states(), world.requests(S5H)) == ({S5H: "ready"}, [])
+    after = ledger.load(world.engine)[S5H]
+    assert (after.requests, after.submitted_at, after.expected) == (before.requests, before.submitted_at, before.expected)
+    assert approved(now=found.NOW + 120)["request"]["number"] == 1
+
+
+def test_an_outcome_that_is_none_changes_nothing(world, approved):
+    request = approved()["request"]
+    with pytest.raises(CaseError, match=r"is 'done': it is sent, not_sent or unknown"):
+        world.run(None, now=found.NOW + 61, outcome={**request, "state": "done"})
+    assert world.requests(S5H) == [(1, "machine", "sending")]
+
+
+def test_without_a_host_that_has_the_address_nothing_is_claimed(world, approved):
+    document = found.findings(found.observation("all.s5h.net", hosts=[]))
+    document["addresses"][0]["hosts"] = []
+    with pytest.raises(CaseError, match="no host of the findings has it"):
+        approved(document=document)
+    assert (world.states(), world.requests(S5H)) == ({S5H: "ready"}, [])
+
+
+def test_in_check_mode_the_listed_address_asks_nothing(world, approved):
+    assert approved(check_mode=True)["request"] is None
+    assert (world.states(), world.requests(S5H)) == ({S5H: "ready"}, [])
 
 
 def test_what_has_a_form_is_not_mailed(world):
