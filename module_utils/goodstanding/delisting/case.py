@@ -261,7 +261,7 @@ def _own(case: Case, way: Way, now: float) -> dict[str, Gate]:
         named = Gate(DOES_NOT, "the list does not name it at present")
     quiet, cool = Gate(HOLDS, ""), Gate(HOLDS, "")
     if now < case.hit + way.quiet:
-        quiet = Gate(DOES_NOT, f"the last hit was {_ago(now - case.hit)} ago: {_ago(way.quiet)} without one come first")
+        quiet = Gate(DOES_NOT, f"the last hit was {_ago(now - case.hit)} ago, and {_ago(way.quiet)} without one come first")
     if case.not_before is not None and now < case.not_before:
         cool = Gate(DOES_NOT, f"asked too early it does harm: {_ago(case.not_before - now)} are left")
     return {NAMED: named, QUIET: quiet, COOL_DOWN: cool}

@@ -123,7 +123,7 @@ def _told(
     of_address = "name" not in (subject or {}) and all(row["family"] != "domain" for row in rows)
     return Told(
         seen,
-        desk.get("name") or own.get("name") or next((row["list"] for row in rows), name),
+        desk.get("name") or own.get("name") or next((row["list"].partition(", as it answered ")[0] for row in rows), name),
         _filled(facts or _GONE, key[0]),
         rows,
         of_address,

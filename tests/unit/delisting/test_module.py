@@ -206,6 +206,30 @@ def test_a_case_that_is_not_there_is_named_with_those_that_are(world):
         world.run(None, submitted="zen.spamhaus.org/192.0.2.1")
 
 
+def test_a_case_of_a_list_that_has_left_the_catalogue_is_kept_and_says_so(world, monkeypatch):
+    world.run(found.observation(), found.reply("t_online_blocked", "BL"))
+
+    def without(path):
+        data, schema = READ(path)
+        rows = {name: [row for row in data.get(name, ()) if row.get("zone") != "zen.spamhaus.org"] for name in ("lists", "desks")}
+        rows["desks"] = [row for row in rows["desks"] if row["id"] != "t-online"]
+        return {**data, **rows}, schema
+
+    monkeypatch.setattr(delisting_case.catalogue, "read", without)
+    cases = {row["case"]: row for row in world.run(now=found.NOW + 3600)["cases"]}
+    assert {name: (row["state"], row["frozen"]) for name, row in cases.items()} == {
+        ZEN: ("gated", "zen.spamhaus.org was not asked"),
+        MAILED: ("gated", "log:t-online was not asked"),
+    }
+    assert "the list has left the catalogue" in Path(cases[ZEN]["dossier"]).read_text()
+    with pytest.raises(CaseError, match="not ready"):
+        world.run(None, now=found.NOW + 3700, submitted=ZEN)
+    with pytest.raises(CaseError, match="not asked for by mail"):
+        world.run(now=found.NOW + 3800, approve=MAILED)
+    monkeypatch.setattr(delisting_case.catalogue, "read", READ)
+    assert world.run(found.observation(), now=found.NOW + 7200)["cases"][-1]["frozen"] is None
+
+
 def test_a_refusal_of_the_operator_is_recorded_with_its_reason(world):
     world.run(found.observation())
     world.run(None, now=found.NOW + 60, submitted=ZEN)
