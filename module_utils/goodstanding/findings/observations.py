@@ -145,7 +145,9 @@ class _Table:
         """Note how a blocklist is asked to take something out, as the inventory has it, and how old its answer may be."""
         if row["kind"] != "block" or "delisting" not in row:
             return
-        known = self.facts.setdefault(row["zone"], {"zone": row["zone"], "latency": None, "clean_ttl": None, "delisting": row["delisting"]})
+        new = {"zone": row["zone"], "latency": None, "clean_ttl": None, "delisting": row["delisting"], "servers": {}}
+        known = self.facts.setdefault(row["zone"], new)
+        known["servers"].update(row["servers"])
         for name in ("latency", "clean_ttl"):
             known[name] = max([value for value in (known[name], row[name]) if value is not None], default=None)
 
