@@ -14,7 +14,9 @@ description:
     row, by answers that can be believed. What could not be asked closes nothing.
   - It writes a dossier of each open case into O(directory) - Markdown for a person, JSON, and the text for the form.
   - With O(submitted), O(refused), O(override) or O(approve) it records what a person did or decided for one case. O(approve) sends the
-    request by mail, once, where the operator takes one by mail; it is in the ledger before it is sent.
+    request by mail, once, where the operator takes one by mail; it is in the ledger before it is sent. Where the operator takes it from
+    the listed address itself, it is only written down, for M(delisting_request) to make it on the host that has the address, and
+    O(outcome) records what became of it.
   - In check mode nothing is written, remembered or sent.
 version_added: 0.1.0
 author:
@@ -62,8 +64,11 @@ options:
     description: The closed gates of this case are opened for its next request, for O(reason).
     type: str
   approve:
-    description: The prepared request of this case is to be mailed now.
+    description: The prepared request of this case is to be mailed now, or to be made from the listed address.
     type: str
+  outcome:
+    description: What became of a request that was made from the listed address; RV(request) with its new C(state) and C(detail).
+    type: dict
   reason:
     description: Why, for O(override), for O(refused), and for O(submitted) of a case that is not ready.
     type: str
@@ -203,7 +208,9 @@ enrolments:
   returned: success
 request:
   description: >-
-    What became of the request of O(approve) - C(state) (V(sent), V(not_sent), V(unknown)), C(message_id), C(detail); null otherwise.
+    What became of the request of O(approve) or O(outcome) - C(case), C(how) (V(mail), V(machine)), C(state) (V(sent), V(not_sent),
+    V(unknown), and V(sending) where it is yet to be made from the listed address), C(message_id), C(detail), and of the last C(number),
+    C(url), C(address), C(host), C(before); null otherwise.
   type: dict
   returned: success
 forgotten:
@@ -241,6 +248,8 @@ except ImportError:
 Row = dict[str, t.Any]
 #: What a person says of one case, at most one of them in a call.
 ACTS = ("submitted", "refused", "override", "approve")
+#: How a request goes that only needs a person's yes.
+APPROVED = {"mail": "by mail", "machine": "by the listed address itself"}
 #: Findings of no run: nothing is known of any subject.
 _NONE: Row = {"observations": [], "addresses": [], "names": [], "feeds": []}
 
@@ -328,10 +337,10 @@ def act(run: Run, known: dict[str, Case]) -> cases.Decision:
             return opened
         case, events = t.cast(Case, opened.case), opened.events
     how = lists.how(of.delisting)
-    if what == "approve" and how != "mail":
+    if what == "approve" and how not in APPROVED:
         where = of.delisting.get("url") or "its own page"
         raise CaseError(f"{case.id} is not asked for by mail: go to {where}, then record it with -e submitted={case.id}")
-    word = f"by mail, approved{by}" if what == "approve" else f"a person filled in {of.delisting.get('url') or 'a form'}{by}"
+    word = f"{APPROVED.get(how)}, approved{by}" if what == "approve" else f"a person filled in {of.delisting.get('url') or 'a form'}{by}"
     asked = cases.submit(case, way, word, run.now)
     return cases.Decision(asked.case, (*events, *asked.events))
 
@@ -347,40 +356,56 @@ def compose(run: Run, engine: t.Any, case: Case, of: lists.Told) -> dossier.Doss
 
 
 def approve(run: Run, engine: t.Any) -> Row:
-    """Mail the request of a case, which is in the ledger before it goes, and return what became of it."""
+    """Mail the request of a case, which is in the ledger before it goes, and return what became of it; where the listed address itself is
+    to ask, only write it down and return what it is to ask."""
     if not run.p["findings"]:
         raise CaseError("give the findings of a run that judged the case (-e findings=FILE): the request is made out of them")
-    relay = mail.relay(run.p["relay"])
     sent: list[t.Any] = []
 
-    def claim(book: ledger.Open) -> Case:
+    def claim(book: ledger.Open) -> Row:
         known = book.cases()
         if run.p["approve"] in known and run.asked.until < known[run.p["approve"]].judged:
             raise CaseError("these findings are older than those that judged the case: give the newest (-e findings=FILE)")
         asked = act(run, known)
         case = t.cast(Case, asked.case)
         of = run.told([case])[case.subject, case.list]
-        made = compose(run, engine, known[case.id], of)
-        message = mail.message(relay, run.p["mail_to"] or of.delisting["mail"], made.subject, made.text, run.now)
-        sent.extend([message, known[case.id]])
-        book.save(case, asked.events)
-        given = {"message_id": str(message["Message-ID"]), "receiver": str(message["To"]), "text": made.text}
-        book.request(case, "mail", "sending", "it is not known whether it went: the run ended before it said so", **given)
-        return case
-
-    case = ledger.change(engine, run.name, run.now, claim)
-    outcome = mail.send(relay, sent[0])
-
-    def settle(book: ledger.Open) -> None:
-        if outcome.state == mail.NOT_SENT:
-            back = cases.unsent(book.cases()[case.id], sent[1], outcome.detail)
-            book.forget_request(case.id, case.requests)
-            book.save(t.cast(Case, back.case), back.events)
+        how = lists.how(of.delisting)
+        request = {"case": case.id, "number": case.requests, "how": how, "state": ledger.SENDING, "before": ledger.as_text(known[case.id])}
+        given = {}
+        if how == "mail":
+            relay = mail.relay(run.p["relay"])
+            made = compose(run, engine, known[case.id], of)
+            message = mail.message(relay, run.p["mail_to"] or of.delisting["mail"], made.subject, made.text, run.now)
+            sent.extend([relay, message])
+            given = {"message_id": str(message["Message-ID"]), "receiver": str(message["To"]), "text": made.text}
+        elif not of.hosts or not of.of_address:
+            raise CaseError(f"{case.id} is asked for from {case.subject} itself, and no host of the findings has it: ask by hand")
         else:
-            book.settle(case.id, case.requests, outcome.state, outcome.detail)
+            request |= {"url": of.delisting["url"], "address": case.subject, "host": of.hosts[0]}
+            given = {"receiver": of.delisting["url"]}
+        book.save(case, asked.events)
+        detail = "it is not known whether it went: the run ended before it said so"
+        book.request(case, how, ledger.SENDING, detail, **given)
+        return {"message_id": None, **given, **request, "detail": detail}
 
-    ledger.change(engine, run.name, time.time(), settle)
-    return {"state": outcome.state, "message_id": str(sent[0]["Message-ID"]), "detail": outcome.detail}
+    request: Row = ledger.change(engine, run.name, run.now, claim)
+    return settle(run, engine, {**request, **mail.send(*sent)._asdict()}) if sent else request
+
+
+def settle(run: Run, engine: t.Any, request: Row) -> Row:
+    """Write down what became of a request that was under way, and return that. request: of approve(), with its state and detail."""
+    if request["state"] not in (mail.SENT, mail.NOT_SENT, mail.UNKNOWN):
+        raise CaseError(f"{request['case']}: what became of its request is {request['state']!r}: it is sent, not_sent or unknown")
+
+    def work(book: ledger.Open) -> None:
+        book.settle(request["case"], request["number"], request["state"], request["detail"][:1000])
+        if request["state"] == mail.NOT_SENT:
+            back = cases.unsent(book.cases()[request["case"]], ledger.from_text(request["before"]), request["detail"][:1000])
+            book.forget_request(request["case"], request["number"])
+            book.save(t.cast(Case, back.case), back.events)
+
+    ledger.change(engine, run.name, time.time(), work)
+    return {name: request.get(name) for name in ("case", "how", "state", "message_id", "detail")}
 
 
 def row(run: Run, engine: t.Any, case: Case, of: lists.Told, dossiers: bool) -> Row:
@@ -437,7 +462,7 @@ def judge(run: Run, engine: t.Any, check_mode: bool) -> tuple[dict[str, Case], s
         after, decisions = work(ledger.load(engine) if engine is not None else {})
     else:
         after, decisions = ledger.change(engine, run.name, run.now, write)
-    named = {run.p[name] for name in ACTS if run.p[name]}
+    named = {run.p[name] for name in ACTS if run.p[name]} | ({run.p["outcome"]["case"]} if run.p["outcome"] else set())
     closed = {name for name, decision in decisions.items() if any(event.kind == "cleared" for event in decision.events)}
     return after, {name for name, case in after.items() if case.state != cases.CLEARED} | closed | named
 
@@ -449,7 +474,9 @@ def follow_all(p: Row, now: float, check_mode: bool) -> Row:
     seen = ledger.enrolments(engine) if engine is not None else {}
     enrolled = enrolments.rows(run.entries, p["enrolments"], run.document, seen, now)
     after, shown = judge(run, engine, check_mode)
-    request = approve(run, engine) if p["approve"] and not check_mode else None
+    request = None
+    if not check_mode and (p["approve"] or p["outcome"]):
+        request = approve(run, engine) if p["approve"] else settle(run, engine, p["outcome"])
     if request:
         after = ledger.load(engine)
     told = run.told(after.values())
@@ -474,6 +501,7 @@ def main() -> None:
             "contact": {"type": "str", "default": ""},
             "enrolments": {"type": "list", "elements": "dict", "default": []},
             **{name: {"type": "str"} for name in (*ACTS, "mail_to")},
+            "outcome": {"type": "dict"},
             "reason": {"type": "str", "default": ""},
             "by": {"type": "str", "default": ""},
             "relay": {
@@ -490,7 +518,7 @@ def main() -> None:
             "retention_days": {"type": "float", "default": 30.0},
             "export": {"type": "path"},
         },
-        mutually_exclusive=[ACTS],
+        mutually_exclusive=[(*ACTS, "outcome")],
         supports_check_mode=True,
     )
     if IMPORT_ERROR:

@@ -14,6 +14,9 @@ description:
   - The resolver and each list must pass a test of their own first (RFC 5782 section 5); an answer that cannot be believed is neither
     clean nor listed. Passed tests are remembered in O(cache).
   - Each operator is asked at most as often as it allows; a list that begins to refuse is asked no more in the run.
+  - What is in O(follow) is also asked of the list's own name servers, where the catalogue says that they may be asked (C(authoritative)).
+    Each of them passes the same test first. Where one of them lists the subject it is listed, and only what all of them call clean is
+    clean. Where none can be believed, the resolver's answer stands.
 version_added: 0.1.0
 author:
   - Good Standing developers (@goodstanding)
@@ -95,6 +98,24 @@ options:
     description: A name whose TXT record is the address that the resolver asks from; asked only to explain a refusal. Empty asks nobody.
     type: str
     default: o-o.myaddr.l.google.com
+  follow:
+    description: What is followed to its end, such as an open delisting.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      subject:
+        description: The address or name.
+        type: str
+        required: true
+      zone:
+        description: The zone of the list.
+        type: str
+        required: true
+  authoritative_port:
+    description: Port of the lists' own name servers; another one only for lists that you serve yourself.
+    type: int
+    default: 53
   allow_documentation_addresses:
     description: Take addresses of documentation nets, for a lab.
     type: bool
@@ -127,8 +148,8 @@ EXAMPLES = r"""
 RETURN = r"""
 addresses:
   description: >-
-    Each address with its hosts, the zones on which it is C(clean), and the zones that said nothing to be believed (C(unqualified), see
-    RV(lists)). Everything else is in RV(observations).
+    Each address with its hosts, the zones on which it is C(clean), the zones that said nothing to be believed (C(unqualified), see
+    RV(lists)), and those that said it by their own name servers (C(authoritative)). Everything else is in RV(observations).
   type: list
   elements: dict
   returned: success
@@ -149,7 +170,9 @@ observations:
 lists:
   description: >-
     Each list and family that was to be asked: list, zone, family, kind, tier, qualified, why not, repair, qualified_at, subjects,
-    clean_ttl (seconds for which the resolver may repeat that something is clean), counts of outcomes.
+    clean_ttl (seconds for which the resolver may repeat that something is clean), latency (seconds until the list shows a change),
+    delisting (of the catalogue), servers (its own name servers that were asked, each with why it is not believed or null), counts of what
+    the resolver answered.
   type: list
   elements: dict
   returned: success
@@ -185,7 +208,8 @@ def ask(p: dict[str, t.Any], check_mode: bool) -> tuple[dict[str, t.Any], str | 
     cache = Cache(p["cache"], frozen=check_mode, max_age=p["cache_max_age"])
     options = Options(
         deadline=p["deadline"], list_deadline=p["list_deadline"], rate=p["rate"], paced=p["paced"],
-        egress_name=p["egress_name"],
+        egress_name=p["egress_name"], follow=frozenset((row["subject"], row["zone"]) for row in p["follow"]),
+        authoritative_port=p["authoritative_port"],
     )  # fmt: skip
     keys = {name: str(key) for name, key in p["keys"].items()}
     for name, key in keys.items():
@@ -224,6 +248,12 @@ def main() -> None:
             "cache": {"type": "path"},
             "cache_max_age": {"type": "float", "default": 21600.0},
             "egress_name": {"type": "str", "default": "o-o.myaddr.l.google.com"},
+            "follow": {
+                **LISTS_OF,
+                "default": [],
+                "options": {name: {"type": "str", "required": True} for name in ("subject", "zone")},
+            },
+            "authoritative_port": {"type": "int", "default": 53},
             "allow_documentation_addresses": {"type": "bool", "default": False},
         },
         supports_check_mode=True,

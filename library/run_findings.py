@@ -168,6 +168,11 @@ watch:
   type: list
   elements: str
   returned: success
+follow:
+  description: The delistings that are open, rows of C(subject) and C(zone), for M(ip_reputation_info); at most 1000.
+  type: list
+  elements: dict
+  returned: success
 to_hold:
   description: The accounts whose mail is to be held now.
   type: list
@@ -200,7 +205,7 @@ from ..module_utils.goodstanding.findings.times import epoch
 try:
     from ..module_utils.goodstanding.dnsbl import catalogue
     from ..module_utils.goodstanding.report import files
-    from ..module_utils.goodstanding.store import database, journals
+    from ..module_utils.goodstanding.store import cases, database, journals
 
     IMPORT_ERROR = None
 except ImportError:
@@ -209,6 +214,8 @@ except ImportError:
 
 #: So many domains that refused mail in earlier runs are looked for in the logs.
 MAX_WATCHED = 500
+#: So many open delistings are asked about at the lists' own name servers.
+MAX_FOLLOWED = 1000
 STAGES = ("start", "load", "assess", "contain", "verify", "shape", "reinstate", "finish")
 
 
@@ -340,6 +347,7 @@ def main() -> None:
                 database.save_run(engine, findings)
                 journals.save(engine, told(p))
         known = journals.last(engine) if engine is not None else {}
+        followed = cases.followed(engine)[:MAX_FOLLOWED] if engine is not None else []
     except (stages.DocumentError, files.ReportError, database.StoreError, catalogue.CatalogueError, OSError) as exc:
         module.fail_json(msg=str(exc))
     acts = findings["run"]["mode"] == "lock"
@@ -348,7 +356,7 @@ def main() -> None:
     watch = sorted({domain for domains in refused.values() for domain in domains})[:MAX_WATCHED]
     module.exit_json(
         changed=False, findings=findings, path=p["path"], to_lock=wanted, to_hold=held, locked_at=locks.locked_at(findings), watch=watch,
-        journals=known,
+        journals=known, follow=followed,
     )  # fmt: skip
 
 

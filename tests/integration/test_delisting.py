@@ -94,6 +94,8 @@ def test_the_case_closes_when_the_list_said_twice_that_it_is_over():
     assert found.state == "waiting" or found.judged >= before.ask_at, "the same answer does not count twice"
     wait()
     assert delist().state == "cleared"
+    told = [row["why"] for row in ledger.history(database.open_store(f"sqlite:///{Story.folder}/store.db"), CASE)]
+    assert told[-1].endswith("(asked at its own name servers)"), "no cache of the resolver was in between"
 
 
 def test_a_relisting_opens_it_again_with_a_pause():

@@ -18,7 +18,8 @@ from goodstanding_src.module_utils.goodstanding.store import database
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests/unit/delisting"), str(ROOT / "tests/servers")]
-import smtp_server  # noqa: E402  a folder of tests, no package
+import removal_server  # noqa: E402  a folder of tests, no package
+import smtp_server  # noqa: E402
 import verified  # noqa: E402
 
 ZEN, MAILED = (f"{name}/{verified.ADDRESS}" for name in ("zen.spamhaus.org", "t-online"))
@@ -75,6 +76,60 @@ def test_an_approved_request_goes_through_the_relay_once(delist, tmp_path):
         assert code != 0
         assert "asked for already" in said
     assert [receiver for receiver, _ in server.taken] == ["tosa@rx.t-online.de"]
+
+
+@pytest.fixture
+def of_itself(play, tmp_path, monkeypatch):
+    """Return what runs the playbook where mx1 is listed in a list that 127.0.0.2 may ask: (exit code, its output as one line)."""
+    monkeypatch.delenv("CI", raising=False)
+
+    def run(server, address="127.0.0.2", host="mx1", url=None, **given):
+        facts = {**verified.ZONES["all.s5h.net"]["delisting"], "url": url or server.url}
+        document = verified.findings(verified.observation("all.s5h.net", subject=address, hosts=[host]))
+        document["addresses"] = [row for row in document["addresses"] if row["address"] == address]
+        document["addresses"][0]["hosts"] = [host]
+        document["asked"] = [{"zone": "all.s5h.net", "latency": None, "clean_ttl": None, "delisting": facts}]
+        document["run"]["started"] = document["run"]["finished"] = verified.iso(time.time())
+        (tmp_path / "found.json").write_text(json.dumps(document))
+        code, _, output = play("delist", findings=str(tmp_path / "found.json"), **given)
+        return code, " ".join(output.replace('"', "").split())
+
+    def ready(*words, **more):
+        case = f"all.s5h.net/{more.get('address', '127.0.0.2')}"
+        run(*words, **more)
+        assert run(*words, override=case, reason="the gates were looked at by hand", **more)[0] == 0
+        return run(*words, approve=case, **more)
+
+    return ready
+
+
+def machine_requests(tmp_path, address="127.0.0.2"):
+    engine = database.open_store(f"sqlite:///{tmp_path}/store.db")
+    return [(row["how"], row["state"], row["detail"]) for row in ledger.requests(engine, f"all.s5h.net/{address}")]
+
+
+def test_the_listed_address_asks_for_itself_once(of_itself, tmp_path):
+    with removal_server.serving("127.0.0.2") as server:
+        code, said = of_itself(server)
+        assert code == 0, said
+        assert "The list took the request: 127.0.0.1:" in said
+        assert (server.asked, server.listed) == ([("127.0.0.2", removal_server.PATH)], set())
+        ((how, state, detail),) = machine_requests(tmp_path)
+        assert (how, state) == ("machine", "sent")
+        assert "127.0.0.2 has been removed" in detail
+        assert states(tmp_path) == {"all.s5h.net/127.0.0.2": "submitted"}
+
+
+def test_a_host_that_has_not_the_address_or_is_not_there_asks_nothing(of_itself, tmp_path):
+    with removal_server.serving() as server:
+        code, said = of_itself(server, address="192.0.2.7")
+        assert code == 0, said
+        assert "The request was NOT sent: this host cannot send from 192.0.2.7" in said
+        assert states(tmp_path) == {"all.s5h.net/192.0.2.7": "ready"}
+        code, said = of_itself(server, host="gone.invalid")
+        assert "The request was NOT sent" in said
+        assert states(tmp_path)["all.s5h.net/127.0.0.2"] == "ready"
+    assert (server.asked, machine_requests(tmp_path)) == ([], [])
 
 
 def test_only_the_relays_password_is_kept_out_of_what_is_said(delist, monkeypatch):

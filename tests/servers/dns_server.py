@@ -38,11 +38,11 @@ class Asked(t.NamedTuple):
     kind: str
 
 
-def _same_port() -> tuple[socket.socket, socket.socket]:
-    """Return a UDP and a TCP socket of one port: what is free for one may be taken for the other."""
+def _same_port(address: str, port: int) -> tuple[socket.socket, socket.socket]:
+    """Return a UDP and a TCP socket of one port: what is free for one may be taken for the other. port: any where 0."""
     for _ in range(50):
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        udp.bind(("127.0.0.1", 0))
+        udp.bind((address, port))
         try:
             return udp, socket.create_server(udp.getsockname())
         except OSError:
@@ -53,12 +53,15 @@ def _same_port() -> tuple[socket.socket, socket.socket]:
 class Server(threading.Thread):
     """answer(question, over) returns what is sent back; workers: how many questions it may work on at once."""
 
-    def __init__(self, answer: t.Callable[[dns.message.Message, str], Reply], workers: int = 1) -> None:
+    def __init__(
+        self, answer: t.Callable[[dns.message.Message, str], Reply], workers: int = 1, address: str = "127.0.0.1", port: int = 0
+    ) -> None:
         super().__init__(daemon=True)
         self.workers = concurrent.futures.ThreadPoolExecutor(workers)
         self.answer = answer
         self.asked: list[Asked] = []
-        self.udp, self.tcp = _same_port()
+        self.address = address
+        self.udp, self.tcp = _same_port(address, port)
         self.port: int = self.udp.getsockname()[1]
         self.closed = False
 
@@ -71,7 +74,7 @@ class Server(threading.Thread):
         self.closed = True
         self.tcp.close()
         with contextlib.suppress(OSError):
-            self.udp.sendto(b"", ("127.0.0.1", self.port))
+            self.udp.sendto(b"", (self.address, self.port))
         self.join(5)
         self.workers.shutdown(wait=True, cancel_futures=True)
         self.udp.close()
@@ -117,7 +120,8 @@ class Server(threading.Thread):
 
 
 class Lists:
-    """Zones of lists. zones: zone to {name before it: A records}; texts: whole name to TXT; special: end of a name to what is done."""
+    """Zones of lists. zones: zone to {name before it: A records}; texts: whole name to TXT; special: end of a name to what is done;
+    servers: name to address of the name servers of every zone; authoritative: the answers are of one of them."""
 
     def __init__(
         self,
@@ -125,8 +129,11 @@ class Lists:
         texts: dict[str, str] | None = None,
         special: dict[str, t.Callable[[dns.message.Message, bytes, str], Reply]] | None = None,
         ttl: int = 60,
+        servers: dict[str, str] | None = None,
+        authoritative: bool = False,
     ) -> None:
         self.zones, self.texts, self.special, self.ttl = zones, texts or {}, special or {}, ttl
+        self.servers, self.authoritative = servers or {}, authoritative
 
     def __call__(self, question: dns.message.Message, over: str) -> Reply:
         right = self.right(question).to_wire(max_size=65535)
@@ -142,6 +149,14 @@ class Lists:
         name, kind = rrset.name.to_text().lower().rstrip("."), dns.rdatatype.to_text(rrset.rdtype)
         answer = dns.message.make_response(question, recursion_available=True)
         zone = next((zone for zone in self.zones if name == zone or name.endswith("." + zone)), None)
+        if self.authoritative and zone is not None:
+            answer.flags |= dns.flags.AA
+        if name in self.servers and kind == "A":
+            answer.answer.append(dns.rrset.from_text(rrset.name, self.ttl, "IN", "A", self.servers[name]))
+            return answer
+        if name == zone and kind == "NS" and self.servers:
+            answer.answer.append(dns.rrset.from_text(rrset.name, self.ttl, "IN", "NS", *[f"{each}." for each in self.servers]))
+            return answer
         if zone is None:
             answer.set_rcode(dns.rcode.NXDOMAIN)
             answer.authority.append(dns.rrset.from_text(".", 60, "IN", "SOA", "a.root. nstld.root. 1 1800 900 604800 86400"))

@@ -54,8 +54,8 @@ class Way(t.NamedTuple):
 
 
 class Seen(t.NamedTuple):
-    """What a run saw of the subject in the list. sources and codes: where it is listed; why: where it is SILENT; since: when the listing
-    was first seen, None where that is now."""
+    """What a run saw of the subject in the list. sources and codes: where it is listed; why: it is SILENT, or how it is known to be CLEAN;
+    since: when the listing was first seen, None where that is now."""
 
     outcome: str
     sources: tuple[str, ...] = ()
@@ -164,7 +164,7 @@ def look(
         return _silent(case, seen, way, gates, asked, now)
     case = case._replace(frozen="")
     if seen.outcome == CLEAN:
-        return _clean(case, way, gates, asked, now)
+        return _clean(case, seen, way, gates, asked, now)
     return _listed(case, seen, way, gates, asked, now)
 
 
@@ -189,14 +189,16 @@ def _silent(case: Case, seen: Seen, way: Way, gates: t.Mapping[str, Gate], asked
     return _settle(case._replace(frozen=why, clean_at=None), way, gates, asked, now, events)
 
 
-def _clean(case: Case, way: Way, gates: t.Mapping[str, Gate], asked: Asked, now: float) -> Decision:
+def _clean(case: Case, seen: Seen, way: Way, gates: t.Mapping[str, Gate], asked: Asked, now: float) -> Decision:
     if case.state == CLEARED or asked.since < case.ask_at:
         return Decision(case, ())
     if case.clean_at is None:
         case = case._replace(clean_at=asked.until, ask_at=asked.until + pause(way))
-        clean = Event("clean", "the list does not name it any more; a second answer closes the case")
+        how = f", {seen.why}" if seen.why else ""
+        clean = Event("clean", f"the list does not name it any more{how}; a second answer closes the case")
         return _settle(case, way, gates, asked, now, [clean])
     how = f"after {_times(case.requests, 'request')}" if case.requests else "by itself, nobody asked"
+    how += f" ({seen.why})" if seen.why else ""
     cleared = case._replace(state=CLEARED, expected=None, override=None, gates={})
     return Decision(cleared, (Event("cleared", f"the list did not name it twice in a row: the listing ended {how}"),))
 
@@ -259,7 +261,7 @@ def _own(case: Case, way: Way, now: float) -> dict[str, Gate]:
         named = Gate(DOES_NOT, "the list does not name it at present")
     quiet, cool = Gate(HOLDS, ""), Gate(HOLDS, "")
     if now < case.hit + way.quiet:
-        quiet = Gate(DOES_NOT, f"the last hit was {_ago(now - case.hit)} ago: {_ago(way.quiet)} without one come first")
+        quiet = Gate(DOES_NOT, f"the last hit was {_ago(now - case.hit)} ago, and {_ago(way.quiet)} without one come first")
     if case.not_before is not None and now < case.not_before:
         cool = Gate(DOES_NOT, f"asked too early it does harm: {_ago(case.not_before - now)} are left")
     return {NAMED: named, QUIET: quiet, COOL_DOWN: cool}

@@ -26,11 +26,11 @@ Row = dict[str, t.Any]
 
 #: What holds of an address, in the words of whoever runs it.
 _AUTHENTICATION = {
-    "fcrdns": "the reverse name of the address leads back to it",
-    "helo": "the server introduces itself with a name that leads to its address",
-    "spf": "SPF names the address",
-    "dkim": "mail is signed with DKIM",
-    "dmarc": "DMARC is published and holds",
+    "fcrdns": "the reverse and forward names of the address match",
+    "helo": "the HELO name leads to it",
+    "spf": "SPF authorizes our servers",
+    "dkim": "our mail is signed with DKIM",
+    "dmarc": "DMARC passes",
 }
 _GATES = {
     "outbreak": "the outbreak has ended",
@@ -91,11 +91,11 @@ def day(seconds: float) -> str:
 def compose(case: Case, of: Told, way: Way, ledger: Ledger, contact: str, templates: str) -> Dossier:
     """Return the dossier. contact: whom the operator answers, from the inventory; templates: the folder of them."""
     told = {"listed": _listed(case, of, ledger), "ended": _ended(case), "happened": _happened(ledger), "done": _done(ledger)}
-    told["kept"] = _kept(case, ledger)
+    told["kept"], told["stands"] = _kept(case, ledger), _stands(case)
     values: Row = {
-        "case": case, "of": of, "how": lists.how(of.delisting), "verb": of.delisting.get("verb", "remove"), "asked_by": case.asked_by,
+        "case": case, "of": of, "how": lists.how(of.delisting), "verb": _verb(case, of), "asked_by": case.asked_by,
         "who": lists.who(of, case.codes), "cost": _COST[of.delisting["paid"]], "contact": contact.strip(), "day": day,
-        "next": next_step(case, of, way), "machine": _machine(case, of), "quote": _quote(of), "told": told,
+        "pause": _days(way.cool_down), "next": next_step(case, of, way), "machine": _machine(case, of), "quote": _quote(of), "told": told,
         "gates": [(_GATES.get(name, name), gate) for name, gate in case.gates.items()],
         "texts": {name: " ".join(row.text for row in rows) for name, rows in told.items()},
         "refusal": _quote(of) if any(row["source"].startswith("log:") for row in of.rows) else "",
@@ -138,16 +138,16 @@ def next_step(case: Case, of: Told, way: Way) -> str:
         )
     if case.state == READY:
         if lists.how(of.delisting) == "machine":
-            return f"Run the command from {case.subject} itself, then record it: -e submitted={case.id}."
+            return f"Let the host that has {case.subject} ask from it: -e approve={case.id}."
         if lists.how(of.delisting) == "mail":
             return f"Read the text and let it be sent to {where}: -e approve={case.id}."
-        return f"Fill in {where} with the text below, then record it: -e submitted={case.id}."
+        return f"Fill in the form at {where} with the text below, then record it: -e submitted={case.id}."
     if case.state == PROVIDER_ONLY:
         return f"Give the text below to the owner of the network ({lists.who(of, case.codes)}), then record it: -e submitted={case.id}."
     if case.state in (SUBMITTED, WAITING) and case.submitted_at:
         return f"Wait: it was asked for on {day(case.submitted_at)}{expected}. {_AGAIN}"
     if case.state == WAITING:
-        return f"Wait: nobody can ask, the entry ends by itself{expected}. {_AGAIN}"
+        return f"The entry ends by itself, since nobody can ask{expected}. {_AGAIN}"
     if case.state in (REFUSED, EXPIRED):
         until = f" not before {day(case.not_before)}" if case.not_before else ""
         return f"Find out what the list still sees; it may be asked again{until}."
@@ -156,7 +156,7 @@ def next_step(case: Case, of: Told, way: Way) -> str:
 
 def _listed(case: Case, of: Told, ledger: Ledger) -> list[Statement]:
     found = [row for row in ledger.events if row["kind"] in ("opened", "relisted")]
-    host = f" ({', '.join(of.hosts[:3])})" if of.hosts else ""
+    host = f" ({', '.join(of.hosts[:3])})" if of.hosts and of.of_address else ""
     said = []
     for row in of.rows:
         if row["outcome"] not in ("listed", "listed_unknown_code"):
@@ -165,7 +165,8 @@ def _listed(case: Case, of: Told, ledger: Ledger) -> list[Statement]:
         codes = f" with {', '.join(row['codes'])}" if row["codes"] else ""
         means = "; ".join(row["meanings"]).rstrip(".")
         means = f": {means}" if means and receiver else f" ({means})" if means else ""
-        text = f"{case.subject}{host} is {'refused by' if receiver else 'in'} {of.name}{codes}{means}."
+        how = "in" if not receiver else "refused because of" if _is_zone(case) else "refused by"
+        text = f"{case.subject}{host} is {how} {of.name}{codes}{means}."
         said.append(Statement(text, (f"run/{ledger.document['run']['id']}/observations/{row['source']}",)))
     if not said and found:
         codes = f" with {', '.join(case.codes)}" if case.codes else ""
@@ -183,7 +184,7 @@ def _listed(case: Case, of: Told, ledger: Ledger) -> list[Statement]:
 
 def _ended(case: Case) -> list[Statement]:
     gate = case.gates.get("outbreak")
-    return [Statement("The cause has ended.", (f"case/{case.id}/gates/outbreak",))] if gate and gate.state == HOLDS else []
+    return [Statement("The abuse has stopped.", (f"case/{case.id}/gates/outbreak",))] if gate and gate.state == HOLDS else []
 
 
 def _happened(ledger: Ledger) -> list[Statement]:
@@ -196,15 +197,15 @@ def _happened(ledger: Ledger) -> list[Statement]:
     hosts = sorted({entry["host"] for row in locks for entry in row["hosts"]})
     who = [f"{_count(len(logins), 'mail account')} of ours"] if logins else []
     who += [f"{_count(len(users), 'program')} on our own servers"] if users else []
-    text = f"{_and(who)} {'was' if len(locks) == 1 else 'were'} used by somebody else to send spam through {_and(hosts)}."
+    text = f"{_and(who)} {'was' if len(locks) == 1 else 'were'} taken over and used to send spam through {_and(hosts)}."
     return [Statement(text[0].upper() + text[1:], tuple(f"{run}/locks/{row['account']}" for row in locks))]
 
 
 #: What the end of an outbreak proves, by the number of its condition.
 _PROVEN = {
-    2: "our logs show no message of {0} that was accepted",
-    4: "no mail of {0} is queued",
-    5: "no session of {0} is open",
+    2: "our logs show no mail accepted from {0}",
+    4: "none of its mail is queued",
+    5: "none of its sessions is open",
     7: "no other account stands out",
 }
 
@@ -225,7 +226,7 @@ def _done(ledger: Ledger) -> list[Statement]:
         what = "the account" if len({name for row in locked for name in row["accounts"]}) == 1 else "the accounts"
         hosts = _and(sorted({row["host"] for row in locked}))
         say(f"We locked {what} on {hosts} on {day(max(row['time'] for row in locked))}{ended}.", locked)
-    for step, verb, where in (("queue held", "stopped", "in the queue"), ("queue deleted", "deleted", "from the queue")):
+    for step, verb, where in (("queue held", "held back", "that were queued"), ("queue deleted", "deleted", "from the queue")):
         rows = of(step, "count")
         if rows:
             say(f"We {verb} {_count(sum(int(row['count']) for row in rows), 'message')} {where}.", rows)
@@ -235,8 +236,9 @@ def _done(ledger: Ledger) -> list[Statement]:
     held = [row["number"] for row in ledger.document["outbreak"]["conditions"] if row["number"] in _PROVEN and row["state"] == HOLDS]
     if held:
         conditions = tuple(f"run/{ledger.document['run']['id']}/outbreak/{number}" for number in held)
-        whom = "it" if len(ledger.document["locks"]) == 1 else "them"
-        said.append(Statement(f"Since then {_and([_PROVEN[number].format(whom) for number in held])}.", conditions))
+        whom = ("this account", "its") if len(ledger.document["locks"]) == 1 else ("these accounts", "their")
+        proven = [_PROVEN[number].format(whom[0]).replace(" its ", f" {whom[1]} ") for number in held]
+        said.append(Statement(f"Since then {_and(proven)}.", conditions))
     return said
 
 
@@ -244,15 +246,17 @@ def _kept(case: Case, ledger: Ledger) -> list[Statement]:
     said, run = list[Statement](), f"run/{ledger.document['run']['id']}"
     if case.gates.get("limits") and case.gates["limits"].state == HOLDS:
         rows = tuple(f"{run}/limits/{row['host']}" for row in ledger.document["limits"])
-        said.append(Statement("Every account may send a limited number of messages; a test account that went beyond was refused.", rows))
+        said.append(Statement("Every account has a sending limit, and a test account that exceeded it was refused.", rows))
     for row in ledger.document["outbreak"]["conditions"]:
         if row["number"] == 8 and row["state"] == HOLDS:
-            said.append(Statement("Filters and forwards that the intruder may have left were reviewed.", (f"{run}/outbreak/8",)))
-    good = [name for name in _AUTHENTICATION if name in case.gates and case.gates[name].state == HOLDS]
-    if good:
-        text = _and([_AUTHENTICATION[name] for name in good])
-        said.append(Statement(f"{text[0].upper()}{text[1:]}.", tuple(f"case/{case.id}/gates/{name}" for name in good)))
+            said.append(Statement("We reviewed the filters and forwards that the intruder may have left.", (f"{run}/outbreak/8",)))
     return said
+
+
+def _stands(case: Case) -> list[Statement]:
+    good = [name for name in _AUTHENTICATION if name in case.gates and case.gates[name].state == HOLDS]
+    text = _and([_AUTHENTICATION[name] for name in good]) if good else ""
+    return [Statement(f"{text[0].upper()}{text[1:]}.", tuple(f"case/{case.id}/gates/{name}" for name in good))] if good else []
 
 
 def _machine(case: Case, of: Told) -> str:
@@ -274,6 +278,20 @@ def _quote(of: Told) -> str:
 
 def _and(words: t.Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _verb(case: Case, of: Told) -> str:
+    """Return what the operator is to do: a receiver without a desk of its own refuses, and has no list that it shows."""
+    return str(of.delisting.get("verb") or ("unblock" if case.list.startswith("log:") else "remove"))
+
+
+def _is_zone(case: Case) -> bool:
+    """Whether the case is one of a DNS list; the ids of desks have no dot."""
+    return "." in case.list.partition(":")[0]
+
+
+def _days(seconds: float) -> str:
+    return _count(round(seconds / 3600), "hour") if seconds < 2 * 86400 else _count(round(seconds / 86400), "day")
 
 
 def _count(number: int, what: str) -> str:

@@ -31,7 +31,8 @@ _GONE: Row = {
 
 class Told(t.NamedTuple):
     """What a run says of a subject in a list. name: of the list, for a person; delisting: as the catalogue has it, with the URL of this
-    subject; rows: the observations; of_address: it is no name; hosts: that send from it; ttl and latency in seconds."""
+    subject; rows: the observations; of_address: it is no name; hosts: that send from it; ttl (for which a cache may repeat an answer) and
+    latency in seconds."""
 
     seen: Seen
     name: str
@@ -59,8 +60,10 @@ def told(
     document: Row, desks: t.Sequence[Row], zones: t.Mapping[str, Row], known: t.Iterable[tuple[str, str, tuple[str, ...]]]
 ) -> dict[Key, Told]:
     """Return what the findings say of every listing, and of every case that is known. desks: of delisting.yml; zones: rows of
-    blocklists.yml by zone; known: (subject, list, sources) of the cases there are."""
+    blocklists.yml by zone, over which lies what the run knew of the lists that it asked, as the inventory has them; known: (subject, list,
+    sources) of the cases there are."""
     found: dict[Key, _Found] = {}
+    zones = {**zones, **{row["zone"]: {**zones.get(row["zone"], {}), **row} for row in document.get("asked", ())}}
     heard = {zone for row in [*document["addresses"], *document["names"]] for zone in [*row["clean"], *row["unqualified"]]}
     heard |= {row["source"] for row in document["observations"]}
     instead = {zone: row["zone"] for row in zones.values() for zone in row.get("replaces", ()) if row["zone"] in heard}
@@ -100,6 +103,7 @@ def _told(
     listed = [row for row in found.rows if row["outcome"] in seen_as.LISTED and not row["suspected"]]
     silent = [row for row in found.rows if row not in listed]
     sources = tuple(sorted({row["source"] for row in listed} | set(before))) or (name,)
+    own_servers = set(sources) <= set((subject or {}).get("authoritative", ()))
     if not listed and found.quoted and not _clean(subject, sources):
         listed, silent = found.quoted, []
     rows = (*listed, *silent)
@@ -108,22 +112,24 @@ def _told(
         codes = tuple(sorted({code for row in listed for code in row["codes"]}))
         seen = Seen(LISTED, sources, codes, "", since)
     elif not silent and _clean(subject, sources) and others.isdisjoint(sources):
-        seen = Seen(CLEAN, sources)
+        seen = Seen(CLEAN, sources, why="asked at its own name servers" if own_servers else "")
     else:
         seen = Seen(SILENT, sources, why=_why(silent, subject, sources, others))
     own = zones.get(name, {})
     facts = desk.get("delisting") or own.get("delisting") or next((row["delisting"] for row in rows if row["delisting"]), None)
     hosts = sorted({host for row in rows for host in row["hosts"]} | set((subject or {}).get("hosts", ())))
+    # What the resolver may repeat, where it was the resolver that said so.
+    caches = [row["ttl"] for row in rows] + ([] if own_servers else [zones.get(source, {}).get("clean_ttl") for source in sources])
     of_address = "name" not in (subject or {}) and all(row["family"] != "domain" for row in rows)
     return Told(
         seen,
-        desk.get("name") or own.get("name") or next((row["list"] for row in rows), name),
+        desk.get("name") or own.get("name") or next((row["list"].partition(", as it answered ")[0] for row in rows), name),
         _filled(facts or _GONE, key[0]),
         rows,
         of_address,
         tuple(hosts),
-        float(max([row["ttl"] or 0 for row in rows], default=0)),
-        float(max([own.get("latency") or 0, *(row["latency"] or 0 for row in rows)])),
+        float(max([ttl or 0 for ttl in caches], default=0)),
+        float(max([zones.get(source, {}).get("latency") or 0 for source in sources])),
         tuple(desk.get("first", ())),  # names, by desks()
     )
 

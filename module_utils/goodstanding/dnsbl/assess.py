@@ -9,6 +9,7 @@ First the resolver and each list pass their own test, then the questions go out,
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -16,12 +17,12 @@ import secrets
 import time
 import typing as t
 
-from . import qualify
-from .ask import Engine, Item, Pace, Stream
+from . import authoritative, qualify
+from .ask import Engine, Item, Pace, ResolverError, Stream
 from .cache import Cache
 from .interpret import Meaning, interpret
 from .names import DOMAIN, Address, family, labels
-from .wire import SOA, TXT, Answer, pack_name, question
+from .wire import SOA, TXT, Answer, pack_name, parse_authoritative, question
 
 KEY_MARK = "<key>"
 #: After this many timeouts in a row a list is asked no more.
@@ -34,25 +35,29 @@ _LISTED = ("listed", "listed_unknown_code")
 class Options(t.NamedTuple):
     """deadline, list_deadline: seconds for the run and for the questions to one list; rate: questions a second to an operator of whom
     the catalogue knows no limit (0: no limit); paced: False asks as fast as possible; egress_name: its TXT is the address that the
-    resolver asks from, "" asks nobody."""
+    resolver asks from, "" asks nobody; follow: (subject, zone) of what is followed, which the list's own name servers are asked about, at
+    authoritative_port, where the list allows it."""
 
     deadline: float = 300.0
     list_deadline: float = 240.0
     rate: float = 20.0
     paced: bool = True
     egress_name: str = "o-o.myaddr.l.google.com"
+    follow: frozenset[tuple[str, str]] = frozenset()
+    authoritative_port: int = 53
 
 
 class Subject:
     """An address or a name, and what the lists said of it."""
 
-    __slots__ = ("clean", "family", "hosts", "labels", "text", "unqualified")
+    __slots__ = ("authoritative", "clean", "family", "hosts", "labels", "text", "unqualified")
 
     def __init__(self, text: str, kind: str, packed: bytes) -> None:
         self.text, self.family, self.labels = text, kind, packed
         self.hosts: list[str] = []
         self.clean: list[str] = []
         self.unqualified: list[str] = []
+        self.authoritative: list[str] = []
 
 
 class _List:
@@ -90,6 +95,7 @@ class _Part:
         self.fault: str | None = None
         self.memory = ""
         self.answers: dict[str, Answer] = {}
+        self.servers: dict[str, str | None] = {}
 
     def close(self, why: str, repair: str | None) -> None:
         if self.why is None:
@@ -101,6 +107,7 @@ class _Observation(t.NamedTuple):
     part: _Part
     meaning: Meaning
     ttl: int | None
+    server: str | None = None
 
 
 def subjects(addresses: t.Iterable[tuple[Address, str | None]], names: t.Iterable[dict[str, t.Any]]) -> dict[tuple[str, str], Subject]:
@@ -172,6 +179,7 @@ class _Run:
             self._limit_of_the_day()
             self._question()
             self._doubt_what_was_remembered()
+            self._ask_their_servers()
             self._ask_reasons()
         for part in self.parts:
             by_cname = any(answer.target for answer in part.answers.values())  # its name may hold a key of the resolver's
@@ -321,6 +329,55 @@ class _Run:
                 if part.zone in subject.clean:
                     subject.clean.remove(part.zone)
 
+    def _ask_their_servers(self) -> None:
+        """What their own servers say of what is followed counts, and not what the resolver may have in its cache."""
+        for part in self.parts:
+            followed = {each.text: each for each in part.subjects if (each.text, part.zone) in self.options.follow}
+            if not followed or part.why or part.soa is None or not part.of.row.get("authoritative"):
+                continue
+            end = min(self.end, time.monotonic() + authoritative.PATIENCE)
+            addresses = authoritative.servers(self._asker(self.engine, "", end), part.soa)
+            most = part.of.row.get("limits", {}).get("per_day")
+            needed = len(addresses) * (len(followed) + 4)
+            if most and self.options.paced and self.cache.count(part.of.row["operator"]) + needed > most:
+                continue
+
+            def at(server: str, operator: str = part.of.row["operator"], end: float = end) -> authoritative.Ask:
+                port = self.options.authoritative_port
+                return self._asker(Engine(server, port, self.engine.timeout, self.engine.tries, parse_authoritative), operator, end)
+
+            labels = {text: each.labels for text, each in followed.items()}
+            said, faults = authoritative.said(at, addresses, part.of.row, part.family, part.of.packed, labels)
+            part.servers = {server: faults.get(server) for server in addresses}
+            for text, word in said.items():
+                self._put(part, followed[text], word)
+
+    def _asker(self, engine: Engine, operator: str, end: float) -> authoritative.Ask:
+        def ask(questions: dict[t.Any, bytes]) -> dict[t.Any, Answer]:
+            answers: dict[t.Any, Answer] = {}
+            # A server that cannot be reached is one that gives no answer.
+            with contextlib.suppress(ResolverError):
+                engine.run([Stream(questions.items(), self.paces.get(operator))], end, answers.__setitem__)
+            if operator:
+                self.cache.count(operator, len(questions))
+            return answers
+
+        return ask
+
+    def _put(self, part: _Part, subject: Subject, word: authoritative.Word) -> None:
+        """Put what a list's servers say of a subject in the place of what the resolver said."""
+        self.observations = [each for each in self.observations if each.part is not part or each.subject is not subject]
+        for zones in (subject.clean, subject.unqualified):
+            if part.zone in zones:
+                zones.remove(part.zone)
+        subject.authoritative.append(part.zone)
+        if word.meaning.outcome == "clean":
+            subject.clean.append(part.zone)
+        else:
+            self.observations.append(
+                _Observation(subject, part, word.meaning, word.ttl, f"{word.server}#{self.options.authoritative_port}")
+            )
+
     def _ask_reasons(self) -> None:
         items: dict[str, list[Item]] = {}
         told = [(at, each) for at, each in enumerate(self.observations) if each.meaning.outcome in _LISTED]
@@ -417,7 +474,7 @@ class _Run:
             "latency": row.get("latency"),
             "repair": row["repair"] if listed else None,
             "delisting": _filled(row["delisting"], each.subject.text) if listed else None,
-            "qualified_by": {"resolver": self.via, "at": each.part.qualified_at},
+            "qualified_by": {"resolver": each.server or self.via, "at": each.part.qualified_at},
         }
 
     def _part(self, part: _Part) -> dict[str, t.Any]:
@@ -434,6 +491,9 @@ class _Run:
             "qualified_at": part.qualified_at,
             "subjects": len(part.subjects),
             "clean_ttl": part.clean_ttl,
+            "latency": part.of.row.get("latency"),
+            "delisting": part.of.row["delisting"],
+            "servers": part.servers,
             "counts": {**part.counts, **({"clean": part.clean + part.counts.get("clean", 0)} if part.clean else {})},
         }
 
@@ -468,7 +528,8 @@ def _questions(parts: list[_Part]) -> t.Iterator[Item]:
 
 def _subject(each: Subject) -> dict[str, t.Any]:
     kind = "name" if each.family == DOMAIN else "address"
-    return {kind: each.text, "hosts": each.hosts, "clean": sorted(each.clean), "unqualified": sorted(each.unqualified)}
+    zones = {name: sorted(getattr(each, name)) for name in ("clean", "unqualified", "authoritative")}
+    return {kind: each.text, "hosts": each.hosts, **zones}
 
 
 def _filled(delisting: dict[str, t.Any], subject: str) -> dict[str, t.Any]:

@@ -142,6 +142,9 @@ def _zone(where: str, row: t.Any, catalogue: Catalogue) -> str:
 
 
 def _validate(where: str, row: Row, catalogue: Catalogue, known: bool) -> None:
+    if row.get("authoritative") is True and row.get("access", "free") != "free":
+        why = "wants to know who asks (access is not free), so only the resolver asks it"
+        raise CatalogueError(f"{where} says authoritative: true, and {row['zone']} {why}: take authoritative out")
     fault = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(catalogue.schema).iter_errors(row))
     if fault is not None:
         hint = "" if known else f" ({row['zone']} is new: it needs every required field{_near(row['zone'], catalogue)})"

@@ -41,7 +41,7 @@ def interpret(answer: Answer, row: dict[str, t.Any], soa: str | None) -> Meaning
             return CLEAN
         return Meaning("zone_gone", meanings=(f"the answer comes from {origin(answer)}, not from the zone of {row['zone']}",))
     if answer.rcode != "NOERROR":
-        return Meaning("refused_dns", meanings=(f"the resolver answered {answer.rcode}",))
+        return Meaning("refused_dns", meanings=(f"the server answered {answer.rcode}",))
     codes = tuple(sorted(answer.addresses, key=octets))
     if any(octets(code)[0] != 127 for code in codes):
         return Meaning("hijacked", codes, ("the answer is no code of a list: the zone is parked, or the resolver rewrites answers",))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 import typing as t
 
-A, SOA, TXT = 1, 6, 16
+A, NS, SOA, TXT = 1, 2, 6, 16
 _CNAME, _IN = 5, 1
 _MAX_RECORDS = 200
 _MAX_REMEMBERED = 10_000
@@ -38,7 +38,7 @@ class TruncatedError(Exception):
 class Answer(t.NamedTuple):
     """What came back. rcode: NOERROR, NXDOMAIN, SERVFAIL, REFUSED ..., or TIMEOUT; soa: owner of the SOA of the answer or, for a name that
     does not exist, of the authority section, in lower case with a final dot; ttl in seconds (RFC 2308 section 5 for negative answers);
-    target: where a CNAME led, written like soa."""
+    texts: TXT, or the names of name servers; target: where a CNAME led, written like soa."""
 
     rcode: str
     addresses: tuple[str, ...] = ()
@@ -49,6 +49,8 @@ class Answer(t.NamedTuple):
 
 
 TIMEOUT = Answer("TIMEOUT")
+#: Of a server that has no authority for the name (RFC 1035 section 4.1.1, AA), or of whoever answers in its place.
+LAME = Answer("LAME")
 
 
 def pack_name(name: str) -> bytes:
@@ -101,6 +103,12 @@ def parse(data: bytes, asked: bytes) -> Answer:
         raise WireError("the message is cut short") from exc
 
 
+def parse_authoritative(data: bytes, asked: bytes) -> Answer:
+    """Return what parse() does, and LAME in the place of an answer that does not come from an authoritative server."""
+    answer = parse(data, asked)
+    return answer if data[2] & 0x04 or answer.rcode not in ("NOERROR", "NXDOMAIN") else LAME
+
+
 def _parse(data: bytes, asked: bytes) -> Answer:
     _, flags, questions, answers, authorities, _ = _HEADER.unpack_from(data)
     # No length octet is an upper-case letter, so that lower() changes labels only.
@@ -144,6 +152,9 @@ def _whole(data: bytes, asked: bytes, rcode: int, answers: int, authorities: int
             ttls.append(ttl)
         elif answer and owner in names and rtype == kind == TXT:
             texts.add(_strings(data[at : at + length]))
+            ttls.append(ttl)
+        elif answer and owner in names and rtype == kind == NS:
+            texts.add(unpack_name(_name(data, at)[0]))
             ttls.append(ttl)
         elif rtype == SOA and soa is None and (not answer or (kind == SOA and owner in names)):
             soa = unpack_name(owner)

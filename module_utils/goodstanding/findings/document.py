@@ -22,7 +22,7 @@ Document = dict[str, t.Any]
 
 RUN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}\Z")
 #: What the sources say, in the words of observations.gather().
-SOURCES = ("addresses", "names", "observations", "lists", "resolvers", "feeds", "suspected_faults", "left_out", "rejected")
+SOURCES = ("addresses", "names", "observations", "lists", "asked", "resolvers", "feeds", "suspected_faults", "left_out", "rejected")
 #: So many open points of one kind are written out; the tables hold all.
 MAX_POINTS = 50
 #: The brake of locks: this share of the accounts that the logs show, where it is more than account_lock_max.

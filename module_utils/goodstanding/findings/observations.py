@@ -44,6 +44,7 @@ class _Subject:
         self.hosts: set[str] = set()
         self.clean: set[str] = set()
         self.unqualified: set[str] = set()
+        self.authoritative: set[str] = set()
         self.listed = self.unknown = self.weighed = False
 
     def row(self) -> Row:
@@ -54,6 +55,7 @@ class _Subject:
             "state": state,
             "clean": sorted(self.clean - self.unqualified),
             "unqualified": sorted(self.unqualified),
+            "authoritative": sorted(self.authoritative),
         }
 
 
@@ -87,6 +89,7 @@ def gather(
             "names": [each.row() for each in table.subjects.values() if each.kind == "name"],
             "observations": table.rows,
             "lists": table.failed,
+            "asked": [table.facts[zone] for zone in sorted(table.facts)],
             "resolvers": table.resolvers,
             "feeds": told.feeds,
             "suspected_faults": faults,
@@ -109,6 +112,7 @@ class _Table:
         self.resolvers: list[Row] = []
         self.asked: dict[tuple[str, str], int] = {}
         self.awaited: set[str] = set()
+        self.facts: dict[str, Row] = {}
 
     def subject(self, text: str, family: str | None = None) -> _Subject:
         kind = "name" if family == "domain" else "address"
@@ -123,6 +127,7 @@ class _Table:
                 subject.hosts.update(row["hosts"])
                 subject.clean.update(row["clean"])
                 subject.unqualified.update(row["unqualified"])
+                subject.authoritative.update(row.get("authoritative", ()))
                 subject.weighed = subject.weighed or not weighty.isdisjoint(row["clean"])
                 subject.unknown = subject.unknown or not weighty.isdisjoint(row["unqualified"])
         for row in result["observations"]:
@@ -130,10 +135,21 @@ class _Table:
             self.add({**row, "qualified_by": {**row["qualified_by"], "at": iso(at) if at is not None else None}})
         for row in result["lists"]:
             self.asked[row["zone"], row["family"]] = self.asked.get((row["zone"], row["family"]), 0) + row["subjects"]
+            self.note(row)
             if not row["qualified"]:
                 names = ("list", "zone", "family", "kind", "tier", "why", "repair")
                 self.failed.append({**{name: row[name] for name in names}, "resolver": result["resolver"]["address"]})
         self.resolvers.append({name: result["resolver"][name] for name in ("address", "qualified", "why", "repair", "egress", "note")})
+
+    def note(self, row: Row) -> None:
+        """Note how a blocklist is asked to take something out, as the inventory has it, and how old its answer may be."""
+        if row["kind"] != "block" or "delisting" not in row:
+            return
+        new = {"zone": row["zone"], "latency": None, "clean_ttl": None, "delisting": row["delisting"], "servers": {}}
+        known = self.facts.setdefault(row["zone"], new)
+        known["servers"].update(row["servers"])
+        for name in ("latency", "clean_ttl"):
+            known[name] = max([value for value in (known[name], row[name]) if value is not None], default=None)
 
     def add(self, row: Row) -> None:
         told = row["outcome"] in (*LISTED, "allowed", "score")

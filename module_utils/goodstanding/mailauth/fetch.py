@@ -13,9 +13,9 @@ import contextlib
 import http.client
 import socket
 import ssl
-import threading
 import typing as t
 
+from ..host.deadline import deadline
 from .asking import Dns
 from .sts import MAX_POLICY
 from .sts import host as sts_host
@@ -50,12 +50,7 @@ def _one(host: str, address: str, port: int, timeout: float, context: ssl.SSLCon
     try:
         with contextlib.ExitStack() as stack:
             plain = stack.enter_context(socket.create_connection((address, port), timeout))
-            # A server that sends an octet now and then never meets a socket's own timeout.
-            guard = stack.enter_context(plain.dup())
-            watch = threading.Timer(timeout, _cut, (guard,))
-            watch.daemon = True
-            watch.start()
-            stack.callback(watch.cancel)
+            stack.enter_context(deadline(plain, timeout))
             connection = http.client.HTTPSConnection(host, port, timeout=timeout)
             # An end without TLS's own is an answer cut off, by the watch or on the way.
             connection.sock = stack.enter_context(context.wrap_socket(plain, server_hostname=host, suppress_ragged_eofs=False))
@@ -79,11 +74,6 @@ def _one(host: str, address: str, port: int, timeout: float, context: ssl.SSLCon
         return Fetched("wrong", why=f"{where} sends more than {MAX_POLICY} octets")
     kind = (answer.getheader("Content-Type") or "").partition(";")[0].strip().lower()
     return Fetched("served", data.decode("utf-8", "replace"), content_type=kind[:60])
-
-
-def _cut(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
 
 
 def policies(dns: Dns, domains: t.Sequence[str], port: int = 443, timeout: float = 10.0, ca_file: str | None = None) -> dict[str, Fetched]:

@@ -57,6 +57,8 @@ ENROLMENTS = sa.Table(
     sa.Column("first", sa.String(32), nullable=False),
     sa.Column("last", sa.String(32), nullable=False),
 )
+#: The state of a request that is under way; where nothing more is known of it, it may have gone.
+SENDING = "sending"
 #: Tables whose rows are secrets, sealed or not: an export leaves them out.
 SECRET = ("sealed",)
 #: Journal lines and runs of so long before the oldest case that goes on are kept with it, in seconds.
@@ -74,12 +76,12 @@ class Open(t.NamedTuple):
 
     def cases(self) -> dict[str, Case]:
         """Return all cases by id."""
-        return {row.id: _case(row.data) for row in self.connection.execute(sa.select(CASES).order_by(CASES.c.id))}
+        return {row.id: from_text(row.data) for row in self.connection.execute(sa.select(CASES).order_by(CASES.c.id))}
 
     def save(self, case: Case, events: t.Iterable[Event]) -> None:
         """Write a case in the place of what was known of it, and what happened to it."""
         self.connection.execute(sa.delete(CASES).where(CASES.c.id == case.id))
-        row = {"id": case.id, "state": case.state, "opened": iso(case.opened), "seen": iso(case.seen), "data": _text(case)}
+        row = {"id": case.id, "state": case.state, "opened": iso(case.opened), "seen": iso(case.seen), "data": as_text(case)}
         self.connection.execute(sa.insert(CASES).values(row))
         rows = [{"case_id": case.id, "run_id": self.run, "time": iso(self.now), **event._asdict()} for event in events]
         if rows:
@@ -94,9 +96,10 @@ class Open(t.NamedTuple):
             raise StoreError(f"request {case.requests} of {case.id} is in the ledger already: nothing was sent") from None
 
     def settle(self, case_id: str, number: int, state: str, detail: str) -> None:
-        """Write down what became of a request."""
-        one = sa.and_(REQUESTS.c.case_id == case_id, REQUESTS.c.number == number)
-        self.connection.execute(sa.update(REQUESTS).where(one).values(state=state, detail=detail))
+        """Write down what became of a request that was under way; StoreError where it is not."""
+        one = sa.and_(REQUESTS.c.case_id == case_id, REQUESTS.c.number == number, REQUESTS.c.state == SENDING)
+        if not self.connection.execute(sa.update(REQUESTS).where(one).values(state=state, detail=detail)).rowcount:
+            raise StoreError(f"request {number} of {case_id} is not under way: what became of it is in the ledger already")
 
     def forget_request(self, case_id: str, number: int) -> None:
         """Take out a request that certainly did not go."""
@@ -109,14 +112,16 @@ class Open(t.NamedTuple):
             self.connection.execute(sa.insert(ENROLMENTS).values(id=enrolment, first=iso(self.now), last=iso(self.now)))
 
 
-def _text(case: Case) -> str:
+def as_text(case: Case) -> str:
+    """Return a case as text, for from_text()."""
     values = case._asdict()
     values["gates"] = {name: gate._asdict() for name, gate in case.gates.items()}
     values["override"] = case.override._asdict() if case.override else None
     return json.dumps(values)
 
 
-def _case(text: str) -> Case:
+def from_text(text: str) -> Case:
+    """Return the case of a text of as_text()."""
     values = json.loads(text)
     values["gates"] = {name: Gate(**gate) for name, gate in values["gates"].items()}
     override = values["override"]
@@ -137,6 +142,12 @@ def load(engine: sa.Engine) -> dict[str, Case]:
     """Return all cases by id."""
     with engine.connect() as connection:
         return Open(connection, "", 0.0).cases()
+
+
+def followed(engine: sa.Engine) -> list[Row]:
+    """Return what is followed: subject and zone of each list of a case that goes on."""
+    open_ones = [case for case in load(engine).values() if case.state != CLEARED]
+    return [{"subject": case.subject, "zone": source} for case in open_ones for source in case.sources if ":" not in source]
 
 
 def history(engine: sa.Engine, case_id: str) -> list[Row]:

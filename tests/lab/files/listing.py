@@ -16,7 +16,9 @@ from pathlib import Path
 
 DATA = Path("/var/lib/rbldns")
 LISTS = Path("/var/lib/lab/lists.json")
-HEAD = "$SOA 5 {zone} hostmaster.{zone} 1 600 300 86400 2\n$NS 5 ns.{zone}\n$TTL 5\n"
+HEAD = "$SOA 5 {zone} hostmaster.{zone} 1 600 300 86400 2\n$NS 5 {server}\n$TTL 5\n"
+#: Under which this machine is known; its own name servers listen at port 5353.
+SERVER = "lists.example.test"
 KINDS = {"ipv4": "ip4set", "ipv6": "ip6trie", "domain": "dnset"}
 ZEN_CODES = ("127.0.0.2", "127.0.0.4", "127.0.0.10")
 EVERYTHING = "0.0.0.0/0"
@@ -73,17 +75,17 @@ def make(row: dict) -> None:
         if family == "ipv6" and point:
             point = point.replace("::ffff:127.0.0.2", "0:0:0:0:0:ffff:7f00:2")  # rbldnsd takes no dotted end
         lines = [f"{point} :{each}:https://{row['zone']}/test-point\n" for each in codes if point]
-        write(f"{row['zone']}.{family}", HEAD.format(zone=row["zone"]) + "".join(lines))
+        write(f"{row['zone']}.{family}", HEAD.format(zone=row["zone"], server=SERVER) + "".join(lines))
 
 
 def init() -> None:
     for row in rows():
         make(row)
     for name, data in FAILURES.items():
-        write(f"{name}.fail.test", HEAD.format(zone=f"{name}.fail.test") + data)
+        write(f"{name}.fail.test", HEAD.format(zone=f"{name}.fail.test", server=f"ns.{name}.fail.test") + data)
     for family, every in {"ipv4": EVERYTHING, "ipv6": "::/0", "domain": "*"}.items():
-        write(f"refusal.{family}", HEAD.format(zone="spamhaus.org") + f"{every} :{PUBLIC}")
-    write("fail.test", HEAD.format(zone="fail.test"))
+        write(f"refusal.{family}", HEAD.format(zone="spamhaus.org", server="ns.spamhaus.org") + f"{every} :{PUBLIC}")
+    write("fail.test", HEAD.format(zone="fail.test", server="ns.fail.test"))
 
 
 def serve(what: str) -> None:
@@ -96,7 +98,8 @@ def serve(what: str) -> None:
         # ip4set keeps all values of an address, and ip4trie takes a /0.
         zones += [f"{name}.fail.test:{'ip4trie' if EVERYTHING in data else 'ip4set'}:{name}.fail.test" for name, data in FAILURES.items()]
         zones.append("fail.test:dnset:fail.test")
-    command = ["rbldnsd", "-n", "-u", "rbldns", "-w", str(DATA), "-b", f"127.0.0.1/{port}", "-c", "1s", *zones]
+    # The controller asks the lists' own servers too.
+    command = ["rbldnsd", "-n", "-u", "rbldns", "-w", str(DATA), "-b", f"0.0.0.0/{port}", "-c", "1s", *zones]
     os.execvp(command[0], command)  # noqa: S606  a list of words
 
 

@@ -47,7 +47,12 @@ def test_each_fact_of_a_list_has_a_source_and_a_date():
         named = {fact for source in row["sources"] for fact in source["facts"]}
         known = named | (of_all - ({"access"} if row["access"] != "free" else set()))
         said = any(row.get(name) for name in ("codes", "bits", "score", "category_trust", "any_code"))
-        needed = {"tier", "access", "delisting", *(name for name in ("refusals", "test", "limits", "latency") if name in row)}
+        needed = {
+            "tier",
+            "access",
+            "delisting",
+            *(name for name in ("refusals", "test", "limits", "latency", "authoritative") if name in row),
+        }
         assert needed | ({"codes"} if said else set()) <= known, row["zone"]
 
 

@@ -114,6 +114,9 @@ def test_a_dossier_for_each_operator_of_a_list(engine, zone):
     written_well(made.text, zone)
     facts = found.ZONES[zone]["delisting"]
     assert case.subject in made.markdown
+    named = ["| where | ", "| who | ", "| costs | "]
+    named += ["| between two requests | ", "| asked too early | "] if case.state != cases.WAITING else []
+    assert all(re.search(rf"^{re.escape(name)}\S.*\S \|$", made.markdown, re.M) for name in named)
     assert facts.get("url", "").replace("{ip}", case.subject) in made.markdown
     assert ("Do not ask yet" in made.markdown) == (case.state == cases.GATED)
     if case.state == cases.WAITING:
@@ -144,28 +147,55 @@ def test_every_operator_is_covered():
 def test_the_text_says_what_happened_what_was_done_and_what_holds(engine):
     _, made = composed(engine, found.observation())
     assert made.text == (
-        "Please remove 198.51.100.11 (mx1.example.com) from Spamhaus ZEN, where it is listed with 127.0.0.4. The cause has ended.\n\n"
-        "One mail account of ours was used by somebody else to send spam through mx1.example.com and mx2.example.com. We locked the "
-        "account on mx1.example.com and mx2.example.com on 17 November 2026 at 09:06 UTC, and ended 6 sessions that were open. We stopped "
-        "83 messages in the queue. We deleted 80 messages from the queue. Since then our logs show no message of it that was accepted, no "
-        "mail of it is queued, no session of it is open and no other account stands out.\n\n"
-        "So that it does not happen again: every account may send a limited number of messages; a test account that went beyond was "
-        "refused. Filters and forwards that the intruder may have left were reviewed. The reverse name of the address leads back to it, "
-        "the server introduces itself with a name that leads to its address, SPF names the address, mail is signed with DKIM and DMARC is "
-        f"published and holds.\n\n{CONTACT}\n"
+        "Please remove 198.51.100.11 (mx1.example.com) from Spamhaus ZEN, where it is listed with 127.0.0.4. The abuse has stopped.\n\n"
+        "One mail account of ours was taken over and used to send spam through mx1.example.com and mx2.example.com. We locked the "
+        "account on mx1.example.com and mx2.example.com on 17 November 2026 at 09:06 UTC, and ended 6 sessions that were open. We held "
+        "back 83 messages that were queued. We deleted 80 messages from the queue. Since then our logs show no mail accepted from this "
+        "account, none of its mail is queued, none of its sessions is open and no other account stands out.\n\n"
+        "So that it does not happen again: every account has a sending limit, and a test account that exceeded it was refused. We "
+        "reviewed the filters and forwards that the intruder may have left.\n\n"
+        "The reverse and forward names of the address match, the HELO name leads to it, SPF authorizes our servers, our mail is signed "
+        f"with DKIM and DMARC passes.\n\n{CONTACT}\n"
     )
 
 
 @pytest.mark.parametrize("number", [2, 4, 5, 7, 8])
 def test_nothing_is_told_that_was_not_proven(engine, number):
-    words = {2: "no message of it", 4: "no mail of it", 5: "no session", 7: "no other account", 8: "Filters and forwards"}[number]
+    words = {2: "no mail accepted", 4: "its mail is queued", 5: "its sessions", 7: "no other account", 8: "filters and forwards"}[number]
     document = found.findings(found.observation())
     assert words in composed(engine, document=copy.deepcopy(document))[1].text
     document["outbreak"]["conditions"][number - 1]["state"] = "unknown"
     document["outbreak"]["state"] = "not_proven"
     text = composed(engine, document=document)[1].text
     assert words not in text
-    assert "The cause has ended" not in text
+    assert "The abuse has stopped" not in text
+
+
+def test_a_receiver_that_has_no_list_to_show_is_asked_to_take_mail_again(engine):
+    _, made = composed(engine, found.reply("trend_ers", "ERS-QIL"))
+    assert made.text.startswith("Please take mail from 198.51.100.11 (mx1.example.com) again; it is refused with ERS-QIL.")
+    assert "is refused by trendmicro with ERS-QIL" in made.markdown
+    _, made = composed(engine, found.reply("spamhaus", "554"))
+    assert made.text.startswith("Please remove 198.51.100.11 (mx1.example.com) from Spamhaus ZEN, for which it is refused with 554.")
+    assert "is refused because of Spamhaus ZEN with 554" in made.markdown
+
+
+def test_of_several_accounts_all_are_spoken_of(engine):
+    document = found.findings(found.observation())
+    document["locks"].append({**document["locks"][0], "account": "malvin@example.com"})
+    text = composed(engine, document=document)[1].text
+    assert text.count("Two mail accounts of ours were taken over and used to send spam") == 1
+    assert "no mail accepted from these accounts, none of their mail is queued, none of their sessions is open and" in text
+
+
+def test_what_receivers_see_stands_alone_where_nothing_else_is_proven(engine):
+    document = found.findings(found.observation("dbl.spamhaus.org", ["127.0.1.2"], subject="spam.example.net"))
+    document["limits"] = []
+    document["outbreak"]["conditions"][7]["state"] = "unknown"
+    text = composed(engine, document=document)[1].text
+    assert "So that it does not happen again" not in text
+    assert "\n\nSPF authorizes our servers, our mail is signed with DKIM and DMARC passes.\n\n" in text
+    assert text.startswith("Please remove spam.example.net from Spamhaus DBL, where it is listed with 127.0.1.2.")
 
 
 def test_nothing_is_told_of_a_journal_that_is_not_there(engine):

@@ -30,6 +30,41 @@ def test_a_listing_is_told_with_how_the_list_is_asked():
     assert (way.asked_by, way.pause, way.answer) == ("anyone", 60.0, 2 * 86400.0)
 
 
+def asked(zone="zen.spamhaus.org", **facts):
+    """What a run knew of a list that it asked, as the inventory has it."""
+    return {"zone": zone, "latency": 1, "clean_ttl": None, "delisting": found.ZONES["zen.spamhaus.org"]["delisting"], **facts}
+
+
+@pytest.mark.parametrize(("latency", "pause"), [(1, 5.0), (600, 600.0), (None, 5.0)])
+def test_what_the_inventory_says_of_a_list_goes_before_the_catalogue(latency, pause):
+    of_run = asked(latency=latency, delisting={"kind": "isp_only", "who": "us", "paid": "no", "url": "https://lists.example/{ip}"})
+    for document in (findings(observation(ttl=5)), findings(clean=["zen.spamhaus.org"])):
+        document["asked"] = [of_run]
+        of = told(document, (*ZEN, ("zen.spamhaus.org",)))[ZEN]
+        way = lists.way(of, ())
+        assert (way.asked_by, of.delisting["url"]) == ("provider", f"https://lists.example/{ADDRESS}")
+        assert way.pause == (pause if document["observations"] else float(latency or 0))
+
+
+def test_a_list_of_the_inventorys_own_is_asked_as_the_inventory_says():
+    document = findings(observation("own.example.net", tier="A"))
+    document["asked"] = [asked("own.example.net", latency=90)]
+    of = told(document)[ADDRESS, "own.example.net"]
+    assert (of.latency, of.delisting["url"].endswith(f"={ADDRESS}")) == (90.0, True)
+
+
+def test_a_clean_answer_of_the_resolver_may_be_an_old_one_and_one_of_the_lists_own_servers_is_not():
+    known, document = (*ZEN, ("zen.spamhaus.org",)), findings(clean=["zen.spamhaus.org"])
+    document["asked"] = [asked(latency=60, clean_ttl=1800)]
+    of = told(document, known)[ZEN]
+    assert (lists.way(of, ()).pause, of.seen.why) == (1800.0, "")
+    document["addresses"][0]["authoritative"] = ["zen.spamhaus.org"]
+    of = told(document, known)[ZEN]
+    assert (lists.way(of, ()).pause, of.seen.why) == (60.0, "asked at its own name servers")
+    of = told(document, (*ZEN, ("other.test", "zen.spamhaus.org")))[ZEN]
+    assert of.seen.outcome == SILENT
+
+
 def test_a_code_of_the_providers_comes_first():
     of = told(findings(observation(codes=("127.0.0.2", "127.0.0.4"))))[ZEN]
     assert lists.way(of, of.seen.codes).asked_by == "provider"

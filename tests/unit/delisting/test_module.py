@@ -53,7 +53,7 @@ class World:
             "state_url": self.url, "findings": None, "catalogue": str(found.ROOT / "catalogue/blocklists.yml"),
             "templates": str(found.ROOT / "roles/delisting/templates"), "directory": str(self.folder / "cases"),
             "contact": "Jane Doe\npostmaster@example.com", "enrolments": [], "reason": "", "by": "", "relay": {}, "mail_to": None,
-            "retention_days": 0.0, "export": None, **dict.fromkeys(delisting_case.ACTS), **given,
+            "retention_days": 0.0, "export": None, "outcome": None, **dict.fromkeys(delisting_case.ACTS), **given,
         }  # fmt: skip
         if rows != (None,):
             p["findings"] = document or found.findings(*rows)
@@ -108,6 +108,27 @@ def test_from_the_first_sight_to_the_end(world):
     assert world.run(now=found.NOW + 7400, document=found.findings(**clean))["cases"] == []
     (case,) = world.run(found.observation(), now=found.NOW + 9000)["cases"]
     assert (case["state"], case["relisted"]) == ("gated", 1)
+
+
+def test_what_the_lists_own_servers_say_closes_a_case_without_waiting_for_a_cache(world):
+    world.run(found.observation())
+    assert ledger.followed(world.engine) == [{"subject": found.ADDRESS, "zone": "zen.spamhaus.org"}]
+
+    def clean(now, authoritative):
+        document = found.findings(clean=["zen.spamhaus.org"])
+        facts = {"delisting": found.ZONES["zen.spamhaus.org"]["delisting"], "latency": 60}
+        document["asked"] = [{"zone": "zen.spamhaus.org", "clean_ttl": 1800, **facts}]
+        document["addresses"][0]["authoritative"] = authoritative
+        return world.run(now=now, document=document, started=now - 10)["cases"][0]
+
+    assert clean(found.NOW + 3600, [])["state"] == "gated"
+    assert clean(found.NOW + 3800, [])["state"] == "gated", "the resolver may say the same for half an hour"
+    world.run(found.observation(), now=found.NOW + 7200)
+    assert clean(found.NOW + 10800, ["zen.spamhaus.org"])["state"] == "gated"
+    case = clean(found.NOW + 11000, ["zen.spamhaus.org"])
+    assert case["state"] == "cleared"
+    assert case["history"][-1]["why"].endswith("by itself, nobody asked (asked at its own name servers)")
+    assert ledger.followed(world.engine) == []
 
 
 def test_old_findings_that_are_read_twice_close_nothing(world):
@@ -183,6 +204,30 @@ def test_a_case_that_is_not_there_is_named_with_those_that_are(world):
     world.run(found.observation())
     with pytest.raises(CaseError, match=r"no case zen\.spamhaus\.org/192\.0\.2\.1.*known: zen\.spamhaus\.org/198\.51\.100\.11"):
         world.run(None, submitted="zen.spamhaus.org/192.0.2.1")
+
+
+def test_a_case_of_a_list_that_has_left_the_catalogue_is_kept_and_says_so(world, monkeypatch):
+    world.run(found.observation(), found.reply("t_online_blocked", "BL"))
+
+    def without(path):
+        data, schema = READ(path)
+        rows = {name: [row for row in data.get(name, ()) if row.get("zone") != "zen.spamhaus.org"] for name in ("lists", "desks")}
+        rows["desks"] = [row for row in rows["desks"] if row["id"] != "t-online"]
+        return {**data, **rows}, schema
+
+    monkeypatch.setattr(delisting_case.catalogue, "read", without)
+    cases = {row["case"]: row for row in world.run(now=found.NOW + 3600)["cases"]}
+    assert {name: (row["state"], row["frozen"]) for name, row in cases.items()} == {
+        ZEN: ("gated", "zen.spamhaus.org was not asked"),
+        MAILED: ("gated", "log:t-online was not asked"),
+    }
+    assert "the list has left the catalogue" in Path(cases[ZEN]["dossier"]).read_text()
+    with pytest.raises(CaseError, match="not ready"):
+        world.run(None, now=found.NOW + 3700, submitted=ZEN)
+    with pytest.raises(CaseError, match="not asked for by mail"):
+        world.run(now=found.NOW + 3800, approve=MAILED)
+    monkeypatch.setattr(delisting_case.catalogue, "read", READ)
+    assert world.run(found.observation(), now=found.NOW + 7200)["cases"][-1]["frozen"] is None
 
 
 def test_a_refusal_of_the_operator_is_recorded_with_its_reason(world):
@@ -298,6 +343,66 @@ def test_a_relay_that_is_down_sends_nothing_and_says_so(world, relayed):
     assert result["request"]["state"] == "not_sent"
     assert "127.0.0.1" in result["request"]["detail"]
     assert world.states() == {MAILED: "ready"}
+
+
+# ---- from the listed address itself
+
+S5H = f"all.s5h.net/{found.ADDRESS}"
+
+
+@pytest.fixture
+def approved(world):
+    """Return what approves the request of the listed address itself."""
+    world.run(found.observation("all.s5h.net"))
+    return lambda now=found.NOW + 60, **given: world.run(found.observation("all.s5h.net"), now=now, approve=S5H, by="jane", **given)
+
+
+def test_what_the_listed_address_asks_is_in_the_ledger_before_it_asks_and_asked_once(world, approved):
+    request = approved()["request"]
+    told = (request["state"], request["host"], request["address"], request["url"])
+    assert told == ("sending", "mx1.example.com", found.ADDRESS, "http://www.usenix.org.uk/content/rblremove")
+    assert (world.states(), world.requests(S5H)) == ({S5H: "submitted"}, [(1, "machine", "sending")])
+    with pytest.raises(CaseError, match="asked for already"):
+        approved(now=found.NOW + 120)
+    outcome = {**request, "state": "sent", "detail": "HTTP 200: removed"}
+    result = world.run(found.observation("all.s5h.net"), now=found.NOW + 61, outcome=outcome)
+    assert result["request"]["state"] == "sent"
+    assert result["cases"][0]["state"] == "waiting"
+    (kept,) = ledger.requests(world.engine, S5H)
+    assert (kept["state"], kept["detail"], kept["receiver"]) == ("sent", "HTTP 200: removed", "http://www.usenix.org.uk/content/rblremove")
+    with pytest.raises(database.StoreError, match="not under way"):
+        world.run(None, now=found.NOW + 62, outcome={**outcome, "state": "not_sent"})
+    assert world.requests(S5H) == [(1, "machine", "sent")]
+
+
+def test_what_the_listed_address_certainly_did_not_ask_may_be_asked_again(world, approved):
+    before = ledger.load(world.engine)[S5H]
+    request = approved()["request"]
+    world.run(None, now=found.NOW + 61, outcome={**request, "state": "not_sent", "detail": "this host cannot send from it"})
+    assert (world.states(), world.requests(S5H)) == ({S5H: "ready"}, [])
+    after = ledger.load(world.engine)[S5H]
+    assert (after.requests, after.submitted_at, after.expected) == (before.requests, before.submitted_at, before.expected)
+    assert approved(now=found.NOW + 120)["request"]["number"] == 1
+
+
+def test_an_outcome_that_is_none_changes_nothing(world, approved):
+    request = approved()["request"]
+    with pytest.raises(CaseError, match=r"is 'done': it is sent, not_sent or unknown"):
+        world.run(None, now=found.NOW + 61, outcome={**request, "state": "done"})
+    assert world.requests(S5H) == [(1, "machine", "sending")]
+
+
+def test_without_a_host_that_has_the_address_nothing_is_claimed(world, approved):
+    document = found.findings(found.observation("all.s5h.net", hosts=[]))
+    document["addresses"][0]["hosts"] = []
+    with pytest.raises(CaseError, match="no host of the findings has it"):
+        approved(document=document)
+    assert (world.states(), world.requests(S5H)) == ({S5H: "ready"}, [])
+
+
+def test_in_check_mode_the_listed_address_asks_nothing(world, approved):
+    assert approved(check_mode=True)["request"] is None
+    assert (world.states(), world.requests(S5H)) == ({S5H: "ready"}, [])
 
 
 def test_what_has_a_form_is_not_mailed(world):

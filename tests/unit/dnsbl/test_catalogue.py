@@ -175,7 +175,17 @@ def test_what_is_no_key_is_named_and_not_told(key):
 
     options = {"resolver": "127.0.0.1", "port": 53, "timeout": 1.0, "allow_documentation_addresses": True, "addresses": [], "names": [],
                "cache": None, "cache_max_age": 1.0, "deadline": 1.0, "list_deadline": 1.0, "rate": 1.0, "paced": True, "egress_name": "",
-               "lists": []}  # fmt: skip
+               "lists": [], "follow": [], "authoritative_port": 53}  # fmt: skip
     with pytest.raises(module.SubjectError) as caught:
         module.ask({**options, "keys": {"own": key}}, True)
     assert str(caught.value) == "reputation_keys.own is no key: it is a part of a name, of letters, digits and hyphens"
+
+
+def test_the_servers_of_a_list_that_wants_to_know_who_asks_are_not_asked():
+    own = [("reputation_overrides", [{"zone": "b.barracudacentral.org", "authoritative": True}])]
+    with pytest.raises(catalogue.CatalogueError, match=r"reputation_overrides\[0\] says authoritative.*wants to know who asks"):
+        catalogue.choose(CATALOGUE, own, [], [])
+    asked, _ = catalogue.choose(CATALOGUE, [("reputation_overrides", [{"zone": "psbl.surriel.com", "authoritative": True}])], [], [])
+    assert {row["zone"] for row in asked if row.get("authoritative")} == {
+        "zen.spamhaus.org", "dbl.spamhaus.org", "multi.uribl.com", "psbl.surriel.com",
+    }  # fmt: skip

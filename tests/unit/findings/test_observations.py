@@ -144,3 +144,15 @@ def test_only_mail_that_is_taken_again_ends_what_a_receiver_said(log, over):
 def test_the_domains_of_a_refusal_are_handed_on():
     log = {"accounts": {}, "complete": True, "refusals": [REFUSED, {**REFUSED, "domains": ["b.test"], "last": NOW - 5}]}
     assert gathered(result(clean=[A]), logs={"mx1": log}).refused == {(A, "log:microsoft"): {"a.test": NOW - 600, "b.test": NOW - 5}}
+
+
+def test_what_the_inventory_makes_of_a_list_is_in_the_document():
+    how = {"kind": "self_form", "who": "anyone", "paid": "no"}
+    facts = {"latency": None, "clean_ttl": 30, "delisting": how, "servers": {"192.0.2.53": None}}
+    one, two = result(clean=[A], **facts), result(clean=[B], **{**facts, "latency": 9, "clean_ttl": None})
+    two["lists"][0]["servers"] = {"192.0.2.54": "it is lame"}
+    one["addresses"][0]["authoritative"] = ["zen.spamhaus.org"]
+    document = gathered(one, two, result(clean=[A], zone="good.test", **{**facts, "kind": "allow"})).document
+    servers = {"192.0.2.53": None, "192.0.2.54": "it is lame"}
+    assert document["asked"] == [{"zone": "zen.spamhaus.org", "latency": 9, "clean_ttl": 30, "delisting": how, "servers": servers}]
+    assert [row["authoritative"] for row in document["addresses"]] == [["zen.spamhaus.org"], []]
