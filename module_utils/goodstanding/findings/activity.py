@@ -77,8 +77,8 @@ def section(document: Document, logs: t.Mapping[str, Row]) -> Document:
         rows.append({"host": host, **sums([host]), "last_accepted": iso(max(times)) if times else None})
     others = sorted(set(read) - set(ranked))
     document["activity"] = {
-        "begin": iso(first * HOUR), "step": width * HOUR, "hosts": rows, "others": {"hosts": len(others), **sums(others)} if others else None,
-        "unread": len(logs) - len(read),
+        "begin": iso(first * HOUR), "step": width * HOUR, "hosts": rows, "unread": len(logs) - len(read),
+        "others": {"hosts": len(others), **sums(others)} if others else None,
     }  # fmt: skip
     return document
 
