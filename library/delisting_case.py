@@ -220,10 +220,11 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ..module_utils.goodstanding.delisting import case as cases
-from ..module_utils.goodstanding.delisting import enrolments, gates, lists, mail
+from ..module_utils.goodstanding.delisting import enrolments, gates, lists
 from ..module_utils.goodstanding.delisting.case import Case, CaseError
 from ..module_utils.goodstanding.findings.ended import all_of
 from ..module_utils.goodstanding.findings.times import epoch, iso
+from ..module_utils.goodstanding.mail import relay as mail
 from ..module_utils.goodstanding.mailauth import gates as seen_by_receivers
 from ..module_utils.goodstanding.triage.fleet import kind_of
 
@@ -350,7 +351,7 @@ def approve(run: Run, engine: t.Any) -> Row:
     """Mail the request of a case, which is in the ledger before it goes, and return what became of it."""
     if not run.p["findings"]:
         raise CaseError("give the findings of a run that judged the case (-e findings=FILE): the request is made out of them")
-    relay = mail.relay(run.p["relay"])
+    relay = mail.read(run.p["relay"], "delisting_relay")
     sent: list[t.Any] = []
 
     def claim(book: ledger.Open) -> Case:
@@ -476,17 +477,7 @@ def main() -> None:
             **{name: {"type": "str"} for name in (*ACTS, "mail_to")},
             "reason": {"type": "str", "default": ""},
             "by": {"type": "str", "default": ""},
-            "relay": {
-                "type": "dict",
-                "default": {},
-                "options": {
-                    **{name: {"type": "str"} for name in ("host", "sender", "user")},
-                    "port": {"type": "int"},
-                    "tls": {"type": "str", "choices": ["starttls", "tls", "none"]},
-                    "password": {"type": "str", "no_log": True},
-                    "ca_file": {"type": "path"},
-                },
-            },
+            "relay": {"type": "dict", "default": {}, "options": mail.OPTIONS},
             "retention_days": {"type": "float", "default": 30.0},
             "export": {"type": "path"},
         },

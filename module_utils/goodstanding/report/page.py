@@ -32,7 +32,7 @@ def view(document: Document) -> Row:
         "people": people(document["open_points"]),
         "activity": activity.build(document),
         "timeline": timeline.build(document),
-        "accounts": [{**row, "proof": _proof(document, row)} for row in document["accounts"]],
+        "accounts": [{"last_accepted": None, **row, "proof": _proof(document, row)} for row in document["accounts"]],
         "earlier": _earlier(document),
         "matrices": [matrix.of_lists(document, kind) for kind in ("addresses", "names") if document[kind]],
         "authentication": _authentication(document),
