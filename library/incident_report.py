@@ -212,12 +212,13 @@ def main() -> None:
             files.point_latest(p["directory"], run["id"])
     except (files.ReportError, OSError) as exc:
         module.fail_json(msg=str(exc))
-    page, mailed = f"{folder}/report.html", None
+    page = f"{folder}/report.html"
+    mailed: dict[str, t.Any] = {}
     if p["mail_to"] and not module.check_mode and delivery.is_due(p["findings"], p["mail_when"]):
         try:
             mailed = mail(p, page, time.time())
         except (relay.MailError, database.StoreError) as exc:
-            module.fail_json(msg=f"the report is written, and was not mailed: {exc}", page=page, status=run["status"])
+            module.fail_json(msg=f"the report is written, its mail is not done: {exc}", page=page, status=run["status"])
         told = f"({mailed['message_id']}): {mailed['detail']}"
         if mailed["state"] == relay.NOT_SENT:
             module.warn(
@@ -225,7 +226,7 @@ def main() -> None:
             )
         elif mailed["state"] == relay.UNKNOWN:
             module.warn(f"it is not known whether the report was mailed {told}; it is not sent again: look for it in the relay's log")
-    module.exit_json(changed=bool(mailed and mailed["state"] == relay.SENT), page=page, status=run["status"], mail=mailed)
+    module.exit_json(changed=mailed.get("state") == relay.SENT, page=page, status=run["status"], mail=mailed or None)
 
 
 if __name__ == "__main__":

@@ -79,5 +79,5 @@ def test_a_relay_that_refuses_costs_no_report_and_the_mail_goes_the_next_time(pl
 def test_a_relay_that_is_not_named_is_told_after_the_report_is_written(play, tmp_path):
     code, _, output = play("report", findings=FINDINGS, report_mail_to="admin@example.org")
     assert code != 0
-    assert "the report is written, and was not mailed: report_relay is not set" in " ".join(output.split())
+    assert "the report is written, its mail is not done: report_relay is not set" in " ".join(output.split())
     assert (tmp_path / "latest/report.html").exists()

@@ -189,6 +189,13 @@ def test_a_kill_between_sending_and_recording_never_sends_twice(mail, tmp_path):
     assert result["detail"] == "a run ended before it said whether it went (2026-11-24T06:00:00Z)"
 
 
+def test_a_short_text_needs_no_relay_that_knows_more_than_seven_bits():
+    of = relay.Relay("127.0.0.1", "reports@example.com")
+    made = relay.message(of, "admin@example.org", "Grüße", "Grüße\n", reports.NOW).as_bytes()
+    assert made.isascii()
+    assert email.message_from_bytes(made, policy=email.policy.default).get_content().rstrip() == "Grüße"
+
+
 @pytest.fixture
 def certified(tmp_path):
     """Return the file of a certificate for 127.0.0.1, and a TLS context that bears it."""
