@@ -322,12 +322,12 @@ class Book:
             account["evidence"] = account["evidence"][:MAX_EVIDENCE]
         for name in self._notable(found, now):
             found[name]["history"] = self.history(name)
+        by_hour = (
+            "SELECT hour, messages, failed_logins FROM hours WHERE account = ? AND hour >= ? AND messages + failed_logins > 0 ORDER BY hour"
+        )
         for name, account in found.items():
-            account["hours"] = [] if account["history"] or name in also else None
-        by_hour = "SELECT account, hour, messages, failed_logins FROM hours WHERE hour >= ? AND messages + failed_logins > 0 ORDER BY hour"
-        for name, *row in self.db.execute(by_hour, (hour,)):
-            if name in found and found[name]["hours"] is not None:
-                found[name]["hours"].append(row)
+            if account["history"] or name in also:
+                account["hours"] = [list(row) for row in self.db.execute(by_hour, (name, hour))]
         for name, value in self.db.execute(
             "SELECT account, value FROM marks WHERE first < ? AND kind IN ('clients', 'login_clients') ORDER BY account, last DESC", (hour,)
         ):
