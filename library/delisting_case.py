@@ -227,10 +227,11 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ..module_utils.goodstanding.delisting import case as cases
-from ..module_utils.goodstanding.delisting import enrolments, gates, lists, mail
+from ..module_utils.goodstanding.delisting import enrolments, gates, lists
 from ..module_utils.goodstanding.delisting.case import Case, CaseError
 from ..module_utils.goodstanding.findings.ended import all_of
 from ..module_utils.goodstanding.findings.times import epoch, iso
+from ..module_utils.goodstanding.mail import relay as mail
 from ..module_utils.goodstanding.mailauth import gates as seen_by_receivers
 from ..module_utils.goodstanding.triage.fleet import kind_of
 
@@ -373,7 +374,7 @@ def approve(run: Run, engine: t.Any) -> Row:
         request = {"case": case.id, "number": case.requests, "how": how, "state": ledger.SENDING, "before": ledger.as_text(known[case.id])}
         given = {}
         if how == "mail":
-            relay = mail.relay(run.p["relay"])
+            relay = mail.read(run.p["relay"], "delisting_relay")
             made = compose(run, engine, known[case.id], of)
             message = mail.message(relay, run.p["mail_to"] or of.delisting["mail"], made.subject, made.text, run.now)
             sent.extend([relay, message])
@@ -504,17 +505,7 @@ def main() -> None:
             "outcome": {"type": "dict"},
             "reason": {"type": "str", "default": ""},
             "by": {"type": "str", "default": ""},
-            "relay": {
-                "type": "dict",
-                "default": {},
-                "options": {
-                    **{name: {"type": "str"} for name in ("host", "sender", "user")},
-                    "port": {"type": "int"},
-                    "tls": {"type": "str", "choices": ["starttls", "tls", "none"]},
-                    "password": {"type": "str", "no_log": True},
-                    "ca_file": {"type": "path"},
-                },
-            },
+            "relay": {"type": "dict", "default": {}, "options": mail.OPTIONS},
             "retention_days": {"type": "float", "default": 30.0},
             "export": {"type": "path"},
         },

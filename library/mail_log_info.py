@@ -186,7 +186,16 @@ accounts:
     - >-
       history, of the 1000 most notable accounts, has seen (since when), hours (lists of hour of the epoch, recipients, unknown_recipients,
       answered, first, last) and days (per set and value the days of the epoch on which it was seen); of the others it is null.
+    - >-
+      hours, of those and of O(accepted_since), rows as in RV(hours); of the others it is null. last_accepted, when its last message was
+      accepted, also before the window, in seconds since 1970; null where that is not known.
   type: dict
+  returned: success
+hours:
+  description: >-
+    What all accounts did by the hour in the window - lists of hour of the epoch, messages and failed_logins, none of an hour without any.
+  type: list
+  elements: list
   returned: success
 since:
   description: >-

@@ -197,7 +197,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ..module_utils.goodstanding.findings import authentication, locks
+from ..module_utils.goodstanding.findings import activity, authentication, locks
 from ..module_utils.goodstanding.findings import document as stages
 from ..module_utils.goodstanding.findings.observations import gather
 from ..module_utils.goodstanding.findings.times import epoch
@@ -338,6 +338,8 @@ def main() -> None:
             findings = weigh(p, findings, engine, module.check_mode, now)
             if p["stage"] in ("assess", "contain", "verify"):
                 findings = prove(p, findings, engine, now)
+            if p["logs"]:
+                findings = activity.section(findings, p["logs"])
             if p["authentication"]:
                 findings = {**findings, "authentication": authentication.section(p["authentication"])}
             findings = stages.conclude(findings, p["never"], p["max_locks"])

@@ -10,6 +10,7 @@ import json
 import typing as t
 from pathlib import Path
 
+from goodstanding_src.module_utils.goodstanding.findings import activity
 from goodstanding_src.module_utils.goodstanding.findings import document as stages
 from goodstanding_src.module_utils.goodstanding.findings.times import iso
 
@@ -43,9 +44,35 @@ def finished(document: dict[str, t.Any]) -> dict[str, t.Any]:
     return stages.finish(document, [], 5, NOW + 42)
 
 
+def by_hour(hosts: int = 2, hours: int = 25) -> dict[str, t.Any]:
+    """A day of ordinary mail on some hosts, and in its last hour the outbreak of the demo on the first two."""
+    begin = int(NOW // 3600) - hours + 1
+    flood = {"hours": [[begin + hours - 3, 0, 6], [begin + hours - 2, 540, 16]]}
+    logs = {}
+    for host in range(hosts):
+        day = [
+            [begin + hour, 40 + 25 * (hour % 24 in range(7, 17)) + (hour * 7 + host) % 11, (hour + host) % 3] for hour in range(hours - 1)
+        ]
+        day.append([begin + hours - 1, 1, 0])
+        name, accounts = f"mx{host + 1}.example.test", {}
+        if host < 2:
+            for hour, messages, failed in flood["hours"]:
+                day[hour - begin][1] += messages
+                day[hour - begin][2] += failed
+            accounts["mallory@alpha.test"] = {**flood, "last_accepted": NOW - 102 + host}
+            accounts["news@alpha.test"] = {"hours": [[begin + 7, 30, 0]], "last_accepted": (begin + 7) * 3600.0 + 99}
+        logs[name] = {"hours": day, "accounts": accounts, "span": {"first": begin * 3600.0 + 60, "last": NOW + 30}}
+    return logs
+
+
 def demo() -> dict[str, t.Any]:
     """An account that was broken into on two hosts and is locked, one address that is listed: what script/demo finds, and some more."""
-    return finished({**stages.upgrade(data("outbreak")), "authentication": data("authentication")})
+    return finished(activity.section({**stages.upgrade(data("outbreak")), "authentication": data("authentication")}, by_hour()))
+
+
+def many() -> dict[str, t.Any]:
+    """The demo in a fleet of a thousand hosts."""
+    return finished(activity.section(demo(), by_hour(1000, 30)))
 
 
 def large(addresses: int = 1000, lists: int = 50) -> dict[str, t.Any]:

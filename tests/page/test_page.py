@@ -39,7 +39,7 @@ def test_axe_finds_no_violation(browser, page, name, width, dark):
 
 
 @pytest.mark.parametrize("width", [1280, 400])
-@pytest.mark.parametrize("name", ["demo", "hostile", "nobody", "large"])
+@pytest.mark.parametrize("name", ["demo", "hostile", "nobody", "large", "many"])
 def test_the_page_is_never_wider_than_the_window(browser, page, name, width):
     browser.open(page(name), width)
     assert browser.run("document.documentElement.scrollWidth") <= width
@@ -102,6 +102,49 @@ def test_a_reason_is_a_click_away_and_a_key(browser, page):
     browser.press("Escape", 27)
     assert browser.run("document.querySelectorAll(':popover-open').length") == 0
     assert browser.run("document.activeElement.className") == "listed", "the focus goes back"
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 400])
+def test_the_picture_by_the_hour_shows_that_nothing_came_after_the_lock(browser, page, width, dark):
+    browser.open(page("demo"), width, dark, scripts=False)
+    rows = "[...document.querySelectorAll('#by-hour .by-hour')]"
+    # The line of the lock, and the edges of the bars that stand for the account's messages and for its last one.
+    parts = ["line.lock", ".b-named", ".last", ".after", ".said", "svg"]
+    boxes = json.loads(browser.run(f"""JSON.stringify({rows}.map((row) => {parts}.map((name) => {{
+      const box = row.querySelector(name).getBoundingClientRect(); return [box.left, box.right, box.height]; }})))"""))  # fmt: skip
+    assert len(boxes) == 2
+    for lock, named, last, after, said, plot in boxes:
+        assert plot[0] <= named[0] < named[1] <= (last[0] + last[1]) / 2 + 1
+        assert (last[0] + last[1]) / 2 < lock[1] < after[1]
+        assert after[1] - after[0] > 10, "it is seen"
+        assert plot[0] <= said[0] < said[1] <= plot[1], "the words are not cut off"
+    assert "nothing of the locked account since" in browser.run(f"{rows}[0].querySelector('.said').textContent")
+    paint = f"['.b-named', '.bars', '.b-failed', '.said', '.after'].map((name) => getComputedStyle({rows}[0].querySelector(name)).fill)"
+    colours = browser.run(f"JSON.stringify({paint})")
+    assert len(set(json.loads(colours))) == 5
+    assert ("rgb(168, 7, 26)" in colours) is not dark
+
+
+def test_the_figures_of_the_picture_are_in_a_table_and_each_row_is_named(browser, page):
+    browser.open(page("demo"), scripts=False)
+    titles = json.loads(
+        browser.run(
+            "JSON.stringify([...document.querySelectorAll('#by-hour [role=img]')].map((each) => each.querySelector('title').textContent))"
+        )
+    )
+    assert titles == [f"mx{number}.example.test: messages and failed logins by the hour" for number in (1, 2)]
+    cells = browser.run("document.querySelector('#by-hour + details tbody').textContent")
+    assert "2026-11-24 05:00" in cells
+    assert "540" in cells
+
+
+def test_of_a_thousand_hosts_the_picture_stays_small(browser, page):
+    browser.open(page("many"))
+    names = json.loads(browser.run("JSON.stringify([...document.querySelectorAll('#by-hour strong')].map((each) => each.textContent))"))
+    assert names == ["mx1.example.test", "mx2.example.test", "998 other hosts together"]
+    assert browser.run("document.querySelector('#by-hour').getBoundingClientRect().height") < 900
+    assert page("many").stat().st_size - page("demo").stat().st_size < 30_000
 
 
 def test_the_first_key_leads_to_the_content_and_all_that_is_to_be_clicked_can_be_reached(browser, page):

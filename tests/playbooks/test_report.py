@@ -5,10 +5,17 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
 import json
+import sys
 from pathlib import Path
 
-FINDINGS = str(Path(__file__).resolve().parents[1] / "data/report/outbreak.json")
+TESTS = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(TESTS / "servers"))
+import smtp_server  # noqa: E402  a folder of tests, no package
+
+FINDINGS = str(TESTS / "data/report/outbreak.json")
 
 
 def written(folder):
@@ -33,3 +40,44 @@ def test_who_asks_for_it_gets_the_names(play, tmp_path):
     assert code == 0, output
     assert "mallory@alpha.test" in (tmp_path / "latest/report.md").read_text()
     assert "mallory@alpha.test" in (tmp_path / "latest/report.xml").read_text()
+
+
+def mailing(server, **given):
+    """Variables with which the report is mailed through a server."""
+    relay = {"host": "127.0.0.1", "port": server.port, "tls": "none", "sender": "reports@example.com"}
+    return {"findings": FINDINGS, "report_mail_to": "admin@example.org", "report_relay": relay, **given}
+
+
+def test_the_report_is_mailed_once_whatever_the_run_is_called(play, tmp_path):
+    with smtp_server.serving() as server:
+        code, _, output = play("report", **mailing(server))
+        assert code == 0, output
+        assert "The relay took the report" in output
+        code, _, output = play("report", **mailing(server, findings=str(tmp_path / "latest/findings.json"), goodstanding_run_id="r2"))
+        assert code == 0, output
+        assert "The report was mailed before" in output
+    ((receiver, data),) = server.taken
+    assert receiver == "admin@example.org"
+    message = email.message_from_bytes(data, policy=email.policy.default)
+    assert "mallory" not in message.get_body(("plain",)).get_content()
+    assert [part.get_filename() for part in message.iter_attachments()] == ["report-20261124T060000Z-15117.html"]
+
+
+def test_a_relay_that_refuses_costs_no_report_and_the_mail_goes_the_next_time(play, tmp_path):
+    with smtp_server.serving({"RCPT": "550 5.7.1 relaying denied"}) as server:
+        code, _, output = play("report", **mailing(server))
+    assert code == 0, output
+    said = " ".join(output.split())
+    assert "was NOT mailed" in said
+    assert "550 5.7.1 relaying denied" in said
+    assert {"report.html", "report.json", "report.md"} <= set(written(tmp_path / "latest"))
+    with smtp_server.serving() as server:
+        code, _, output = play("report", **mailing(server))
+    assert (code, len(server.taken)) == (0, 1), output
+
+
+def test_a_relay_that_is_not_named_is_told_after_the_report_is_written(play, tmp_path):
+    code, _, output = play("report", findings=FINDINGS, report_mail_to="admin@example.org")
+    assert code != 0
+    assert "the report is written, its mail is not done: report_relay is not set" in " ".join(output.split())
+    assert (tmp_path / "latest/report.html").exists()

@@ -14,7 +14,7 @@ import re
 import typing as t
 
 from ..triage.fleet import kind_of
-from . import authentication, limits, locks
+from . import activity, authentication, limits, locks
 from .observations import LISTED, WEIGHTY
 from .times import iso
 
@@ -34,6 +34,7 @@ _NEW: Document = {
     "limits": [],
     "warmups": [],
     "authentication": authentication.off("nobody asked in this run"),
+    "activity": activity.NOTHING,
     "outbreak": {"state": "not_proven", "window_hours": None, "since": None, "provable_from": None, "conditions": []},
 }
 
@@ -48,7 +49,7 @@ def start(run_id: str | None, inventory: str, mode: str, check_mode: bool, now: 
     if not RUN_ID.match(name):
         raise DocumentError(f"{name!r} is no name of a run: use letters, digits, dots, hyphens and underscores")
     return {
-        "schema_version": 6,
+        "schema_version": 7,
         "run": {
             "id": name, "started": iso(now), "finished": None, "inventory": inventory, "mode": mode, "check_mode": check_mode,
             "status": "unknown", "accounts_seen": 0,
@@ -60,12 +61,12 @@ def start(run_id: str | None, inventory: str, mode: str, check_mode: bool, now: 
 
 def upgrade(document: Document) -> Document:
     """Return the document of an earlier version as one of this version: an incident goes on over an upgrade."""
-    if document.get("schema_version") not in (3, 4, 5):
+    if document.get("schema_version") not in (3, 4, 5, 6):
         return document
     if document["schema_version"] > 3:
-        return {**copy.deepcopy(_NEW), **document, "schema_version": 6}
+        return {**copy.deepcopy(_NEW), **document, "schema_version": 7}
     run = {**document["run"], "accounts_seen": 0} if isinstance(document.get("run"), dict) else document.get("run")
-    return {"feeds": [], **document, **copy.deepcopy(_NEW), "run": run, "schema_version": 6}
+    return {"feeds": [], **document, **copy.deepcopy(_NEW), "run": run, "schema_version": 7}
 
 
 def assess(document: Document, logs: dict[str, t.Any], verdict: dict[str, t.Any]) -> Document:

@@ -48,6 +48,8 @@ CREATE TABLE receiver_domains (domain TEXT, receiver TEXT, day INTEGER, count IN
   PRIMARY KEY (domain, receiver)) WITHOUT ROWID;
 CREATE TABLE notes (time REAL, text TEXT, PRIMARY KEY (time, text)) WITHOUT ROWID;
 """  # names of columns, no values
+#: A table that came later; a book without it goes on, with all that it knows.
+_ACCEPTED = "CREATE TABLE IF NOT EXISTS accepted (account TEXT PRIMARY KEY, last REAL) WITHOUT ROWID"
 _ADD = (
     f"INSERT INTO hours VALUES (?, ?, {', '.join('?' * len(NUMBERS))}, ?, ?) ON CONFLICT (account, hour) DO UPDATE SET "  # noqa: S608
     + ", ".join(f"{name} = {name} + excluded.{name}" for name in NUMBERS)
@@ -139,12 +141,13 @@ class Book:
         made = self.db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone()
         if not made or self.meta("version") != VERSION:
             self.clear()
+        self.db.execute(_ACCEPTED)
 
     def clear(self) -> None:
         """Begin anew, with nothing in the book."""
         for (name,) in self.db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
             self.db.execute(f'DROP TABLE "{name}"')
-        for statement in _SCHEMA.split(";"):
+        for statement in (*_SCHEMA.split(";"), _ACCEPTED):
             self.db.execute(statement)
         self.set_meta("version", VERSION)
 
@@ -175,6 +178,10 @@ class Book:
             for hour, (*numbers, first, last) in account.hours.items()
         )
         self.db.executemany(_ADD, rows)
+        self.db.executemany(
+            "INSERT INTO accepted VALUES (?, ?) ON CONFLICT (account) DO UPDATE SET last = max(last, excluded.last)",
+            [(name, account.accepted) for name, account in accounts.items() if account.accepted],
+        )
         for name, account in accounts.items():
             self.db.executemany(
                 "INSERT INTO marks VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (account, kind, value) DO UPDATE SET "
@@ -252,7 +259,7 @@ class Book:
 
     def forget(self, account: str) -> None:
         """Forget what an account did so far."""
-        for table in ("hours", "marks", "evidence", "open"):
+        for table in ("hours", "marks", "evidence", "open", "accepted"):
             self.db.execute(f"DELETE FROM {table} WHERE account = ?", (account,))  # noqa: S608  a fixed name
 
     def prune(self, before: float) -> None:
@@ -267,6 +274,7 @@ class Book:
         self.set_meta("pruned", day)
         self.db.execute("DELETE FROM hours WHERE hour < ?", (hour,))
         self.db.execute("DELETE FROM marks WHERE last < ?", (hour,))
+        self.db.execute("DELETE FROM accepted WHERE last < ?", (before,))
         self.db.execute("DELETE FROM evidence WHERE hour < ?", (hour - 23,))
         self.db.execute("DELETE FROM refusals WHERE hour < ?", (hour,))
         self.db.execute(
@@ -281,8 +289,9 @@ class Book:
 
     # ---- what is told of a window
 
-    def accounts(self, since: float, now: float) -> dict[str, dict[str, t.Any]]:
-        """Return per account what it did in the hours that end after a time (epoch), and of notable ones their history."""
+    def accounts(self, since: float, now: float, also: t.Iterable[str] = ()) -> dict[str, dict[str, t.Any]]:
+        """Return per account what it did in the hours that end after a time (epoch), and of notable ones their history. also: accounts
+        whose hours are told too."""
         hour = int(since // 3600)
         sums = ", ".join(f"sum({name})" for name in NUMBERS)
         found: dict[str, dict[str, t.Any]] = {}
@@ -292,7 +301,10 @@ class Book:
         query += f"HAVING sum(logins) = 0 OR {' + '.join(f'sum({name})' for name in NUMBERS if name != 'logins')} > 0"
         for name, *numbers, first, last, peak in self.db.execute(query, (hour,)):
             found[name] = {**dict(zip(NUMBERS, numbers)), "first": first, "last": last, "peak_hour_recipients": peak}
-            found[name].update({kind: [] for kind in KINDS}, evidence=[], known_clients=[], history=None)
+            found[name].update({kind: [] for kind in KINDS}, evidence=[], known_clients=[], history=None, hours=None, last_accepted=None)
+        for name, last in self.db.execute("SELECT account, last FROM accepted"):
+            if name in found:
+                found[name]["last_accepted"] = last
         for name, kind, value in self.db.execute(
             "SELECT account, kind, value FROM marks WHERE last >= ? ORDER BY account, kind, value", (hour,)
         ):
@@ -310,6 +322,12 @@ class Book:
             account["evidence"] = account["evidence"][:MAX_EVIDENCE]
         for name in self._notable(found, now):
             found[name]["history"] = self.history(name)
+        by_hour = (
+            "SELECT hour, messages, failed_logins FROM hours WHERE account = ? AND hour >= ? AND messages + failed_logins > 0 ORDER BY hour"
+        )
+        for name, account in found.items():
+            if account["history"] or name in also:
+                account["hours"] = [list(row) for row in self.db.execute(by_hour, (name, hour))]
         for name, value in self.db.execute(
             "SELECT account, value FROM marks WHERE first < ? AND kind IN ('clients', 'login_clients') ORDER BY account, last DESC", (hour,)
         ):
@@ -317,6 +335,14 @@ class Book:
             if known is not None and len(known) < MAX_KNOWN and value not in known:
                 known.append(value)
         return found
+
+    def hours(self, since: float) -> list[list[int]]:
+        """Return hour of the epoch, messages and failed logins of all accounts in the hours that end after a time; none without any."""
+        query = (
+            "SELECT hour, sum(messages), sum(failed_logins) FROM hours WHERE hour >= ? GROUP BY hour "
+            "HAVING sum(messages) + sum(failed_logins) > 0 ORDER BY hour"
+        )
+        return [list(row) for row in self.db.execute(query, (int(since // 3600),))]
 
     def _notable(self, accounts: dict[str, dict[str, t.Any]], now: float) -> list[str]:
         """Return the accounts whose past may have to be known, those that sent most first."""

@@ -39,9 +39,9 @@ def day_bit(hour: int) -> int:
 class Account:
     """hours: per hour of the epoch the numbers, then the times of the first and last act of its own, which a delivery is not; values: per
     (kind, value) the hours of the first and last time it was seen and its days (day_bit); lines: per kind and day (its first hour) some
-    lines of evidence."""
+    lines of evidence; accepted: when its last message was accepted (epoch), 0 where none was."""
 
-    __slots__ = ("full", "hours", "kinds", "last_hour", "last_row", "lines", "values")
+    __slots__ = ("accepted", "full", "hours", "kinds", "last_hour", "last_row", "lines", "values")
 
     def __init__(self) -> None:
         self.hours: dict[int, list[float]] = {}
@@ -49,6 +49,7 @@ class Account:
         self.kinds: dict[str, int] = {}
         self.full: dict[str, int] = {}
         self.lines: dict[tuple[str, int], list[str]] = {}
+        self.accepted = 0.0
         self.last_hour = -1
         self.last_row: list[float] = []
 

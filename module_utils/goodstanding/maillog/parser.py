@@ -465,6 +465,7 @@ class MailLog:
         account = self.account(message.account)
         row = account.row(time)
         row[MESSAGES] += 1
+        account.accepted = max(account.accepted, time)
         row[RECIPIENTS] += recipients
         row[BYTES] += size
         if sender:
@@ -795,7 +796,7 @@ class MailLog:
         """Return the aggregates of a window; see the module mail_log_info for their shape. since: its begin, the log's where not set."""
         self.finish()
         begin = self.since if since is None else since
-        accounts = self.book.accounts(begin, self.now)
+        accounts = self.book.accounts(begin, self.now, self.after)
         for name, account in accounts.items():
             account.update(zip(SINCE, self.after.get(name, [0] * len(SINCE))))
         gaps = [*self.gaps, *self.book.notes(begin)]
@@ -808,6 +809,7 @@ class MailLog:
             "unparsed": self.unparsed,
             "unparsed_samples": self.samples,
             "accounts": accounts,
+            "hours": self.book.hours(begin),
             "since": {name: {"time": time, **dict(zip(SINCE, self.after[name]))} for name, time in self.accepted_since.items()},
             "refusals": self.book.refusals(begin, MAX_ROWS),
             "taken": self.book.taken(self.watch),

@@ -239,6 +239,8 @@ class Shortcuts:
                 known.accepted = True
                 row = account.row(time)
                 row[MESSAGES] += 1
+                if time > account.accepted:
+                    account.accepted = time
                 row[RECIPIENTS] += int(active[2])
                 row[BYTES] += int(active[1])
                 sender = sender.lower()[:200]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ..findings.times import epoch
-from . import matrix, timeline, verdict
+from . import activity, matrix, timeline, verdict
 
 Row = dict[str, t.Any]
 Document = dict[str, t.Any]
@@ -30,8 +30,9 @@ def view(document: Document) -> Row:
         "status": verdict.NAMES[document["run"]["status"]],
         "figures": verdict.figures(document),
         "people": people(document["open_points"]),
+        "activity": activity.build(document),
         "timeline": timeline.build(document),
-        "accounts": [{**row, "proof": _proof(document, row)} for row in document["accounts"]],
+        "accounts": [{"last_accepted": None, **row, "proof": _proof(document, row)} for row in document["accounts"]],
         "earlier": _earlier(document),
         "matrices": [matrix.of_lists(document, kind) for kind in ("addresses", "names") if document[kind]],
         "authentication": _authentication(document),

@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, the Good Standing developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The outbreak on a line of time: what the document knows the time of, by host, as places on a plot (in percent of its width).
+"""The outbreak on a line of time (how much there was by the hour is activity.py's): what the document knows the time of, by
+host, as places on a plot (in percent of its width).
 
 Lines of evidence are a sample of the log, a few of each kind: the plot shows when, not how much.
 """
@@ -85,7 +86,7 @@ def build(document: Document) -> Row | None:
     return {
         "lanes": lanes,
         "height": top,
-        "ticks": _ticks(begin, end, place),
+        "ticks": ticks(begin, end, place),
         "day": iso(begin)[:10] if iso(begin)[:10] == iso(end)[:10] else f"{iso(begin)[:10]} to {iso(end)[:10]}",
         "kinds": [(kind, name) for kind, name in KINDS.items() if any(event["kind"] == kind for event in shown)],
         "rows": [{**event, "name": KINDS[event["kind"]], "at": iso(event["time"])[:19].replace("T", " ")} for event in events[:MAX_ROWS]],
@@ -117,7 +118,7 @@ def _events(document: Document) -> t.Iterator[Row]:
             yield {"time": epoch(met["first"]), "host": row["host"], "kind": "limit", "text": f"{met['scope']} {met['key']}"}
 
 
-def _ticks(begin: float, end: float, place: t.Callable[[float], float]) -> list[Row]:
+def ticks(begin: float, end: float, place: t.Callable[[float], float]) -> list[Row]:
     """Return about six times that a clock shows; every other one may be left out on a narrow page."""
     days = max(1, round((end - begin) / 6 / 86400)) * 86400
     step = next((step for step in _STEPS if (end - begin) / step <= 7), days)

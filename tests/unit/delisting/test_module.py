@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 from goodstanding_src.library import delisting_case
 from goodstanding_src.module_utils.goodstanding.delisting import case as states
-from goodstanding_src.module_utils.goodstanding.delisting import mail
 from goodstanding_src.module_utils.goodstanding.delisting.case import CaseError
+from goodstanding_src.module_utils.goodstanding.mail import relay as mail
 from goodstanding_src.module_utils.goodstanding.store import cases as ledger
 from goodstanding_src.module_utils.goodstanding.store import database, journals
 
@@ -480,7 +480,7 @@ def test_the_legacy_address_is_tried_only_where_it_is_named(world):
 )
 def test_a_wrong_relay_is_named_before_anything_is_written(world, given, words):
     with pytest.raises(mail.MailError, match=words) as caught:
-        mail.relay(given)
+        mail.read(given, "delisting_relay")
     assert "secret" not in str(caught.value)
 
 

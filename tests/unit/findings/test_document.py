@@ -319,13 +319,13 @@ def test_the_brake_is_a_share_of_the_accounts_that_are_there():
 
 def test_findings_of_before_an_upgrade_are_read(tmp_path):
     old = finished(assessed())
-    for name in ("locks", "drift", "outbreak", "feeds", "limits", "warmups", "authentication"):
+    for name in ("locks", "drift", "outbreak", "feeds", "limits", "warmups", "authentication", "activity"):
         del old[name]
     del old["run"]["accounts_seen"]
     old["schema_version"] = 3
     (tmp_path / "findings.json").write_text(json.dumps(old))
     document = files.load(str(tmp_path / "findings.json"), SCHEMA)
-    assert (document["schema_version"], document["locks"], document["outbreak"]["state"]) == (6, [], "not_proven")
+    assert (document["schema_version"], document["locks"], document["outbreak"]["state"]) == (7, [], "not_proven")
     assert document == {**finished(assessed()), "open_points": old["open_points"]}
 
 

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 from goodstanding_src.module_utils.goodstanding.maillog.book import MAX_HISTORIES, Book
 from goodstanding_src.module_utils.goodstanding.maillog.counters import (
     FAILED_LOGINS,
@@ -124,3 +126,51 @@ def test_a_botnet_of_one_day_is_counted_up_to_the_limit():
     for number in range(900):
         account.value("clients", f"10.{number // 250}.0.{number % 250}", NOW - number)
     assert len(account.values) == account.kinds["clients"] == KINDS["clients"]
+
+
+def test_messages_and_failed_logins_are_told_by_the_hour():
+    book = Book(None)
+    flood = sent((NOW - 2 * DAY, 20), (NOW - 7200, 30), (NOW - 60, 1), (NOW - 30, 1))
+    flood.row(NOW - 7200)[FAILED_LOGINS] += 5
+    book.add({"flood": flood, "quiet": sent((NOW - 60, 1)), "locked": sent((NOW - 50, 1))})
+    found = book.accounts(NOW - DAY, NOW, also=["locked"])
+    hour = int(NOW // 3600)
+    assert book.hours(NOW - DAY) == [[hour - 2, 1, 5], [hour - 1, 4, 0]]
+    assert found["flood"]["hours"] == [[hour - 2, 1, 5], [hour - 1, 2, 0]]
+    assert (found["locked"]["hours"], found["quiet"]["hours"]) == ([[hour - 1, 1, 0]], None)
+
+
+def test_when_the_last_message_was_accepted_is_remembered(tmp_path):
+    path = str(tmp_path / "maillog.db")
+    book = Book(path)
+    book.add({"a": accepted(NOW - 120), "b": accepted(NOW - DAY)})
+    book.add({"a": accepted(NOW - 3600), "c": sent((NOW - 60, 1))})
+    book.commit()
+    book.close()
+    with sqlite3.connect(path) as db:
+        assert dict(db.execute("SELECT account, last FROM accepted")) == {"a": NOW - 120, "b": NOW - DAY}
+    book = Book(path)
+    assert {name: row["last_accepted"] for name, row in book.accounts(NOW - 2 * DAY, NOW).items()} == {
+        "a": NOW - 120, "b": NOW - DAY, "c": None,
+    }  # fmt: skip
+    book.prune(NOW - 3600)
+    book.forget("a")
+    assert book.db.execute("SELECT count(*) FROM accepted").fetchone() == (0,)
+
+
+def test_a_book_of_before_knows_all_that_it_knew(tmp_path):
+    path = str(tmp_path / "maillog.db")
+    book = Book(path)
+    book.add({"a": accepted(NOW - 120)})
+    book.db.execute("DROP TABLE accepted")
+    book.commit()
+    book.close()
+    found = Book(path).accounts(NOW - DAY, NOW)
+    assert (found["a"]["messages"], found["a"]["last_accepted"]) == (1, None)
+
+
+def accepted(time: float) -> Account:
+    """An account whose last message was accepted then."""
+    account = sent((time, 1))
+    account.accepted = time
+    return account

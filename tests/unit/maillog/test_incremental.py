@@ -112,7 +112,7 @@ def ask(folder: Path, now: float = NOW, check_mode: bool = False, **fields: t.An
 def told(result: dict) -> dict:
     """What must not depend on how the log was read; of the evidence only that it is there."""
     accounts = {name: {**account, "evidence": len(account["evidence"])} for name, account in result["accounts"].items()}
-    return {**{name: result[name] for name in ("span", "gaps", "refusals", "taken", "receivers")}, "accounts": accounts}
+    return {**{name: result[name] for name in ("span", "gaps", "refusals", "taken", "receivers", "hours")}, "accounts": accounts}
 
 
 def whole(folder: Path, data: bytes = LOG) -> dict:
@@ -143,6 +143,12 @@ def test_the_whole_is_counted_right(tmp_path):
             553 * account["messages"],
         )
         assert (account["clients_at_least"], account["failed_clients"]) == (account["messages"], ["192.0.2.9"])
+    begin = NOW - 3 * 3600
+    assert [account["last_accepted"] for account in users] == [begin + 60 * minute + 2 for minute in (99, 97, 98)]
+    # Five messages a minute, three of them without a login, for an hour and forty minutes.
+    hour = int(begin // 3600)
+    assert result["hours"] == [[hour, 300, 60], [hour + 1, 200, 40]]
+    assert users[0]["hours"] == [[hour, 20, 20], [hour + 1, 14, 14]]
     local = result["accounts"]["uid:33"]
     assert (local["messages"], local["deferred"], local["clients"]) == (100, 100, [])
     without = {name: result["accounts"][name] for name in ("relay:internet", "forward:fwd@alpha.test", "backscatter:")}

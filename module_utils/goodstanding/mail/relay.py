@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the Good Standing developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A request by mail, through the relay that the inventory names: handed over once, or it is known that it was not."""
+"""A message through the relay that the inventory names: handed over once, or it is known that it was not."""
 
 from __future__ import annotations
 
@@ -16,6 +16,17 @@ import typing as t
 SENT, NOT_SENT, UNKNOWN = "sent", "not_sent", "unknown"
 #: Seconds for each answer of the relay.
 PATIENCE = 30.0
+#: Lines and bytes as each relay takes them, whether or not it knows 8BITMIME.
+_POLICY = email.policy.SMTP.clone(cte_type="7bit")
+MAX_SUBJECT = 200
+#: The relay in a module's argument_spec.
+OPTIONS: dict[str, dict[str, t.Any]] = {
+    **{name: {"type": "str"} for name in ("host", "sender", "user")},
+    "port": {"type": "int"},
+    "tls": {"type": "str", "choices": ["starttls", "tls", "none"]},
+    "password": {"type": "str", "no_log": True},
+    "ca_file": {"type": "path"},
+}
 _ADDRESS = re.compile(r"[^\s@<>,;:\"()\\]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,250}[A-Za-z0-9])?\Z")
 
 
@@ -42,23 +53,23 @@ class Outcome(t.NamedTuple):
     detail: str
 
 
-def relay(given: t.Mapping[str, t.Any]) -> Relay:
-    """Return the relay of the inventory's delisting_relay. MailError where it is wrong; a password reaches no message."""
-    given = {name: value for name, value in given.items() if value is not None}
+def read(given: t.Mapping[str, t.Any], name: str) -> Relay:
+    """Return the relay of the inventory's variable of that name. MailError where it is wrong; a password reaches no message."""
+    given = {key: value for key, value in given.items() if value is not None}
     if not given:
-        raise MailError("delisting_relay is not set: name the relay that mails the request (host, sender), or send the text yourself")
+        raise MailError(f"{name} is not set: name the relay that takes the mail (host, sender), or send the text yourself")
     unknown = sorted(set(given) - set(Relay._fields))
     if unknown:
-        raise MailError(f"delisting_relay has {', '.join(unknown)}: known are {', '.join(Relay._fields)}")
-    missing = [name for name in ("host", "sender") if not given.get(name)]
+        raise MailError(f"{name} has {', '.join(unknown)}: known are {', '.join(Relay._fields)}")
+    missing = [each for each in ("host", "sender") if not given.get(each)]
     if missing:
-        raise MailError(f"delisting_relay lacks {' and '.join(missing)}")
+        raise MailError(f"{name} lacks {' and '.join(missing)}")
     found = Relay(**{**given, "port": int(given.get("port") or 587)})
     if found.tls not in ("starttls", "tls", "none"):
-        raise MailError(f"delisting_relay.tls is {found.tls!r}: it is starttls, tls or none")
+        raise MailError(f"{name}.tls is {found.tls!r}: it is starttls, tls or none")
     if found.user and found.tls == "none":
-        raise MailError("delisting_relay has a user and no TLS: a password is not sent in the clear")
-    checked(found.sender, "delisting_relay.sender")
+        raise MailError(f"{name} has a user and no TLS: a password is not sent in the clear")
+    checked(found.sender, f"{name}.sender")
     return found
 
 
@@ -69,14 +80,21 @@ def checked(address: str, where: str) -> str:
     return address
 
 
-def message(of: Relay, receiver: str, subject: str, text: str, now: float) -> email.message.EmailMessage:
-    """Return the message, with its Message-ID."""
-    made = email.message.EmailMessage(email.policy.SMTP)
-    made["From"], made["To"], made["Subject"] = of.sender, checked(receiver, "the operator's address"), subject
+def line(text: str) -> str:
+    """Return a text as a header takes it: one line, whoever wrote it, and not too long."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())[:MAX_SUBJECT]
+
+
+def message(
+    of: Relay, receiver: str, subject: str, text: str, now: float, message_id: str = "", automatic: bool = False
+) -> email.message.EmailMessage:
+    """Return the message. message_id: its Message-ID, a new one where not given; automatic: no person had it sent (RFC 3834)."""
+    made = email.message.EmailMessage(_POLICY)
+    made["From"], made["To"], made["Subject"] = of.sender, checked(receiver, "the receiver"), line(subject)
     made["Date"] = email.utils.formatdate(now)
-    made["Message-ID"] = email.utils.make_msgid("delisting", of.sender.rpartition("@")[2])
-    made["Auto-Submitted"] = "no"
-    made.set_content(text)
+    made["Message-ID"] = message_id or email.utils.make_msgid("delisting", of.sender.rpartition("@")[2])
+    made["Auto-Submitted"] = "auto-generated" if automatic else "no"
+    made.set_content(text.encode("utf-8", "replace").decode())
     return made
 
 
