@@ -134,7 +134,7 @@ class Fleet:
         return self.outputs[-1]
 
     def kill_at(self, verb: str, why: str = "", **more: t.Any) -> None:
-        """Run it, and kill it as soon as it says that this is due: the store has it, and whether it was done nobody knows. why: of the act."""
+        """Run it, and kill it as soon as it says that this is due (for this reason): the store has it, whether it was done nobody knows."""
         running = subprocess.Popen(
             self.command(**more), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, stdin=subprocess.DEVNULL,
             start_new_session=True,

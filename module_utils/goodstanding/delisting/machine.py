@@ -18,7 +18,7 @@ import typing as t
 import urllib.parse
 
 from ..host.deadline import deadline
-from .mail import NOT_SENT, SENT, UNKNOWN, Outcome
+from ..mail.relay import NOT_SENT, SENT, UNKNOWN, Outcome
 
 #: The request could be made from here.
 READY = "ready"
