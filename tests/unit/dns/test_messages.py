@@ -214,7 +214,7 @@ def test_replies_that_are_not_signed_are_decoded_all_the_same(rcode, said):
 @pytest.mark.parametrize(
     ("rcode", "said"),
     [
-        (2, "is it frozen (rndc thaw), expired, or its disk full?"),
+        (2, "is it frozen (rndc thaw, knotc zone-thaw), expired, or its disk full?"),
         (5, "the key upd is right and may not change this"),
         (9, "it is not the primary of example.test"),
         (10, "a record is outside the zone"),
