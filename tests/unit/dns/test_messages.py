@@ -310,6 +310,16 @@ def test_a_reply_that_is_lost_is_not_guessed(monkeypatch, stood, state):
     assert (f"{len(sent)} of 300 changes were done before" in fault) == bool(state)
 
 
+def test_an_update_that_is_kept_without_an_answer_is_told():
+    """As Knot does with a frozen zone."""
+    (batch,) = update.batches(ask.Server("127.0.0.1", 1, KEY), ZONE, [change(1)])
+    done = threading.Event()
+    with Fake(lambda number, message: b"late" if done.wait(5) else None) as fake, ask.Connection(fake.server, 0.05) as connection:
+        with pytest.raises(update.LostError, match="knotc zone-thaw"):
+            update.exchange(connection, batch, ZONE)
+        done.set()
+
+
 def test_a_journal_of_a_killed_run_is_read(tmp_path):
     book = journal.Journal(str(tmp_path / "new"), ZONE, "int/ext")
     rows = [change(1), change(2, before=b"old")]
