@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -162,8 +163,13 @@ def test_a_zone_without_the_right_is_told_in_check_mode_and_for_what_is_to_go():
             result = one([zone_row("locked.test")], records, check=check)
             assert (result.state, result.done) == ("failed", [])
             assert "REFUSED: the key upd is right and may not change this" in result.fault
-    result = one([zone_row("nobody.test")], [{"name": "busy.nobody.test", "type": "A", "state": "absent", "mode": "exclusive"}])
-    assert "REFUSED" in result.fault or "NOTAUTH" in result.fault
+    gone = {"name": "busy.nobody.test", "type": "A", "state": "absent", "mode": "exclusive"}
+    for name in PRIMARIES:
+        for check in (True, False):
+            result = one([zone_row("nobody.test", name)], [gone], check=check)
+            assert (result.state, result.done) == ("failed", [])
+            assert re.search("REFUSED|NOTAUTH", result.fault)
+            assert re.search("give the zone's primary|compare both|PowerDNS answers so", result.fault, re.IGNORECASE), result.fault
     limited = {"key_name": "limited", "key_secret": SECRETS["limited"], "read": "queries"}
     rows = [{"name": name, "values": [KEY]} for name in ("s1.mx1._domainkey.bind.test", "s1.mx2._domainkey.bind.test")]
     assert "REFUSED" in one([zone_row("bind.test", **limited)], rows, check=True).fault
@@ -276,6 +282,7 @@ def test_nothing_is_sent_where_a_cname_would_clash_or_a_record_is_outside():
         ({"name": "busy.bind.test", "type": "CNAME", "values": ["x.test"]}, "would have a CNAME and A"),
         ({"name": "busy.other.test", "zone": "bind.test", "values": ["x"]}, "is not in the zone bind.test"),
         ({"name": "bind.test", "type": "NS", "values": ["ns.x.test"]}, "its name servers are set where the zone is kept"),
+        ({"name": "bind.test", "type": "NS", "state": "absent", "mode": "exclusive"}, "its name servers are set where the zone is kept"),
     ):
         for reader in ("queries", "transfer"):
             for check in (True, False):
@@ -682,6 +689,7 @@ def test_the_module_shows_no_secret_in_output_or_process_list(tmp_path):
     output = done.stdout + done.stderr
     assert done.returncode == 0, output[-4000:]
     assert "BADSIG" in output
+    assert '-module.bind.test. 3600 IN TXT "v=DKIM1' in output, "--diff shows what was taken back"
     kept = "".join(file.read_text() for file in (tmp_path / "j").glob("*"))
     assert "module.bind.test" in kept
     for secret in (SECRETS["upd"], WRONG):
