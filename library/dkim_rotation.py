@@ -338,7 +338,7 @@ def run(p: Row, now: float, check_mode: bool) -> Row:
     acts: list[rotation.Act] = []
     told: list[str] = []
     faults: list[str] = []
-    waits: dict[Key, float] = {}
+    seen: dict[Key, rotation.Seen] = {}
     zones: dict[bytes, served.Zone] = {}
     if p["state"] == "moved":
         slots = fleet.adopted(slots, hosts.values(), customers, now)
@@ -350,7 +350,6 @@ def run(p: Row, now: float, check_mode: bool) -> Row:
         seen = fleet.seen(slots, hosts, looked.seen, proven(slots, hosts, zones))
         step = rotation.step(slots, seen, rules, now)
         slots, acts = step.slots, [*acts, *step.acts]
-        waits = {key: saw.wait for key, saw in seen.items()}
         faults += [f"{name}: {host.seen.get('msg') or 'it could not be looked at'}" for name, host in hosts.items() if not host.looked_at]
         faults += [
             f"{name}, {domain}: {probe['fault']}"
@@ -360,6 +359,7 @@ def run(p: Row, now: float, check_mode: bool) -> Row:
         ]
         missing = fleet.missing(slots, hosts)
         faults += [*fleet.astray(slots, seen, missing), *fleet.unsigned(slots, wanted, missing)]
+        faults += fleet.former(slots, customers)
         faults += fleet.left(slots, hosts, p["inventory"] or {slot.host for slot in slots}, seen)
         if engine is not None and not check_mode:
             taking = any(act.verb in fleet.TAKING for act in acts)
@@ -377,7 +377,7 @@ def run(p: Row, now: float, check_mode: bool) -> Row:
         "policies": policies(p, {wish.domain for wish in wanted}),
         "told": told,
         "faults": list(dict.fromkeys(faults)),
-        "pause": None if reading else fleet.pause(slots, acts, before, waits, rules, now, p["every"], p["patience"]),
+        "pause": None if reading else fleet.pause(slots, acts, before, seen, rules, now, p["every"], p["patience"]),
     }
 
 

@@ -331,8 +331,19 @@ def test_faults_of_a_running_signer_are_named_with_the_repair(host):
     assert "does not answer" in faults() and "systemctl start opendkim" in faults()
     wait_for_signer(host, signer)
 
-    # Somebody changed the tables by hand and did not reload: the running signer still signs with the old selector.
+    # The files are right, and the signer that runs has not read them.
     table = "/etc/goodstanding/opendkim.signingtable"
+    on(host, "sed", "-i.right", f"s/@{DOMAIN} /@nobody.test /", table)
+    wait_for_signer(host, signer)
+    on(host, "mv", f"{table}.right", table)
+    found = faults()
+    assert f"mail of {DOMAIN} leaves without a signature of {RSA[signer]}: systemctl reload opendkim" in found, found
+    assert "is not as it was left" not in found, found
+    on(host, "systemctl", "reload", "opendkim")
+    assert not module(host, "dkim_signing", signing=signing, signer=signer, probe="all")["failed"]
+    assert "systemctl reload" not in faults()
+
+    # Somebody changed the tables by hand and did not reload: the running signer still signs with the old selector.
     on(host, "sed", "-i", f"s/{RSA[signer]}/{ED[signer]}/", table)
     assert "is not as it was left" in faults()
     on(host, "systemctl", "reload", "opendkim")

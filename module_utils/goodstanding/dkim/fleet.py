@@ -54,13 +54,13 @@ class Where(t.NamedTuple):
     target: str
 
 
-def where(slot: Slot, customers: t.Mapping[str, str]) -> Where:
-    """Return where a key's record is. customers: per domain the zone of ours that its CNAMEs lead to."""
+def where(slot: Slot, customers: t.Mapping[str, str]) -> Where | None:
+    """Return where a key's record is, None where its customer is none any more. customers: per domain the zone that its CNAMEs lead to."""
     name = record.name(slot.domain, slot.selector)
     if not slot.fixed:
         return Where(name, name)
     if slot.domain not in customers:
-        raise RotationError(f"{slot.domain} was a customer's domain with fixed selectors and is none in dkim_customers: name it there")
+        return None
     return Where(name, record.name(customers[slot.domain], f"{slot.selector}.{slot.domain}"))
 
 
@@ -149,6 +149,16 @@ def left(slots: list[Slot], hosts: t.Mapping[str, Host], inventory: t.Container[
                 f"{name} is {slot.state}, and the host is in the inventory no more: name it in dkim_lost, and its record is revoked"
             )
     return told
+
+
+def former(slots: list[Slot], customers: t.Mapping[str, str]) -> list[str]:
+    """Return the keys of former customers, whose records nobody can find or take out, a sentence each."""
+    return [
+        f"{slot.selector} of {slot.domain} on {slot.host} is {slot.state}, and this customer's domain is not in dkim_customers: name it "
+        "there until its last key is a gravestone"
+        for slot in sorted(slots)
+        if slot.state not in GONE and where(slot, customers) is None
+    ]
 
 
 def adopted(slots: list[Slot], hosts: t.Iterable[Host], customers: t.Mapping[str, str], now: float) -> list[Slot]:
@@ -257,9 +267,11 @@ def orders(slots: list[Slot], acts: list[Act], hosts: t.Mapping[str, Host], cust
         slot = known.get((act.host, act.domain, act.selector))
         if slot is None:
             continue
-        host = hosts.get(act.host)
-        if act.verb in ("publish", "restore", "revoke", "unpublish"):
-            found.records.append(_record(act.verb, slot, where(slot, customers).target, ttl))
+        host, place = hosts.get(act.host), where(slot, customers)
+        if place is None and act.verb in ("make", "publish", "restore", "revoke", "unpublish"):
+            continue
+        if place is not None and act.verb in ("publish", "restore", "revoke", "unpublish"):
+            found.records.append(_record(act.verb, slot, place.target, ttl))
         elif host is None or not host.looked_at:
             continue
         elif act.verb == "make":
@@ -310,18 +322,21 @@ def signing(slots: list[Slot], acts: list[Act], host: Host) -> list[dict[str, t.
     return found + [dict(row) for row in host.signing if str(row["domain"]).lower() not in managed]
 
 
-def pause(slots: list[Slot], acts: list[Act], before: t.Container[tuple[str, str, str, str]], waits: t.Mapping[Key, float], policy: Policy,
+def pause(slots: list[Slot], acts: list[Act], before: t.Container[tuple[str, str, str, str]], seen: t.Mapping[Key, Seen], policy: Policy,
           now: float, every: float, patience: float) -> float | None:  # fmt: skip
     """Return after how many seconds another look is worth it; None where it is not. before: the acts of the round before, whose repetition
-    moves nothing; waits: Seen.wait of each; patience: seconds that this run may still wait."""
+    moves nothing; patience: seconds that this run may still wait."""
     if any(act.verb in DOING and tuple(act[:4]) not in before for act in acts):
         return 0.0
     left: list[float] = []
     for slot in slots:
-        if slot.state in ("generated", "published", "ready") or (slot.state == "active" and not slot.verified) or slot.goal:
+        saw = seen.get(slot.key, Seen())
+        # A secondary is some seconds late where the record was published again.
+        late = slot.state == "active" and saw.primary == "equal" and saw.served is False
+        if slot.state in ("generated", "published", "ready") or (slot.state == "active" and not slot.verified) or slot.goal or late:
             left.append(every)
         elif slot.state == "propagated":
-            left.append(max(every / 5, slot.since + waits.get(slot.key, 0.0) - now))
+            left.append(max(every / 5, slot.since + saw.wait - now))
         elif slot.state in ("retiring", "revoked"):
             rest = slot.since + (policy.retire if slot.state == "retiring" else policy.keep) - now
             left += [rest] if rest > 0 else [every]
@@ -335,9 +350,10 @@ def public(slots: list[Slot], customers: t.Mapping[str, str]) -> list[dict[str, 
     for slot in sorted(slots):
         if not slot.record or slot.state == "removed" or (slot.goal == "withdraw" and not slot.asked):
             continue
-        if slot.fixed and slot.domain not in customers and slot.state in GONE:
-            continue  # of a former customer
-        name, target = where(slot, customers)
+        place = where(slot, customers)
+        if place is None:
+            continue
+        name, target = place
         value: dict[str, t.Any] = {"revoked": True} if slot.state in ("revoked", "gravestone") else {"record": slot.record}
         if slot.fixed:
             found[name] = {"domain": slot.domain, "selector": slot.selector, "cname": target}

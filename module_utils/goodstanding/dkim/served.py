@@ -70,9 +70,10 @@ class Looked(t.NamedTuple):
 def look(
     slots: list[Slot], cnames: list[dict[str, str]], customers: t.Mapping[str, str], known: t.Mapping[bytes, Zone], ttl: int
 ) -> Looked:
-    """Look at the records of all keys, and at the CNAMEs of customers. cnames: as fleet.cnames returns them."""
-    asked = [slot for slot in slots if slot.record and slot.state not in GONE]
-    places = {slot.key: fleet.where(slot, customers) for slot in asked}
+    """Look at the records of all keys but of former customers', and at the CNAMEs of customers. cnames: as fleet.cnames returns them."""
+    found = [(slot, fleet.where(slot, customers)) for slot in slots if slot.record and slot.state not in GONE]
+    places = {slot.key: place for slot, place in found if place is not None}
+    asked = [slot for slot, _ in found if slot.key in places]
     aliases = {row["name"]: row["target"] for row in cnames}
     aliases.update({place.name: place.target for place in places.values() if place.name != place.target})
     rows = {name: {"name": name, "type": "CNAME", "values": [target], "mode": "exclusive"} for name, target in aliases.items()}

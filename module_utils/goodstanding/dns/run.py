@@ -259,9 +259,7 @@ def _try(settings: Settings, server: Server, changes: list[Change], now: t.Calla
             update.exchange(connection, update.probe(server, settings.name, changes, now), settings.name, now)
         except update.ConflictError:
             return
-        except update.LostError as exc:
-            raise DnsError(f"{exc}: is it up?") from None
-        except update.RefusedError as exc:
+        except (update.LostError, update.RefusedError) as exc:
             raise DnsError(_with_primary(f"{exc}; nothing was changed", settings, server)) from None
 
 
@@ -336,7 +334,7 @@ def _finish(connection: Connection, batch: update.Batch, settings: Settings, hoo
 def _left(text: str, done: list[update.Batch], changes: list[Change], journal: Journal) -> str:
     number = sum(len(batch.changes) for batch in done)
     if not number:
-        return f"{text}; nothing of the plan was done: run again when it is mended"
+        return f"{text}; nothing of the plan was done so far: run again when it is mended"
     where = f", or with unfinished: undo to take them back (journal {journal.path})" if journal.path else ""
     return f"{text}; {number} of {len(changes)} changes were done before: run again to do the rest{where}"
 
@@ -370,10 +368,12 @@ def _read_back(settings: Settings, server: Server, done: list[Change]) -> str:
     wrong = [change for change in done if change.key not in gone and not _stands_now(change, zone.rrsets.get(change.key))]
     if not wrong:
         return ""
-    return (
+    text = (
         f"{server} answered NOERROR and has not done it: " + ", ".join(change.label for change in wrong[:10])
-        + f" ({len(wrong)} RRsets): another writer was quicker, or its policy drops updates in silence (PowerDNS Lua): look at its log"
+        + f" ({len(wrong)} RRsets): another writer was quicker; or its policy drops updates in silence (PowerDNS Lua): look at its log; or "
+        "it is a secondary that hands them on (PowerDNS): give the zone's primary"
     )  # fmt: skip
+    return _with_primary(text, settings, server)
 
 
 def _stands_now(change: Change, found: RRset | None) -> bool:

@@ -33,7 +33,7 @@ class ConflictError(DnsError):
 
 
 class LostError(DnsError):
-    """The connection ended before the reply: whether the batch was done is not known."""
+    """No reply came, or the connection ended before it: whether the batch was done, or will be, is not known."""
 
 
 class RefusedError(DnsError):
@@ -170,15 +170,19 @@ def begin(connection: Connection, batch: Batch) -> None:
     try:
         connection.send(batch.raw)
     except OSError as exc:
-        raise LostError(f"{connection.server} ended the connection ({exc.strerror or exc})") from None
+        raise LostError(f"{connection.server} ended the connection ({exc.strerror or exc}): is it up?") from None
 
 
 def finish(connection: Connection, batch: Batch, zone: bytes, now: Clock = time.time) -> None:
     server = connection.server
     try:
         raw = connection.receive()
+    except TimeoutError:
+        raise LostError(
+            f"{server} did not answer an update in time: where the zone is frozen there, Knot keeps it and does it after knotc zone-thaw"
+        ) from None
     except OSError as exc:
-        raise LostError(f"{server} did not answer an update ({exc.strerror or exc})") from None
+        raise LostError(f"{server} did not answer an update ({exc.strerror or exc}): is it up?") from None
     verifier = server.key.verifier(batch.mac, now) if server.key else None
     found = decode(raw, batch.number, verifier, now())
     if found.rcode in _CONFLICTS and found.proven:
@@ -251,7 +255,7 @@ def _advice(found: Found, server: Server, zone: str) -> str:
     if found.rcode == wire.NOTZONE:
         return "a record is outside the zone: give the zone that it is in"
     if found.rcode == wire.SERVFAIL:
-        return "the server could not write the zone: is it frozen (rndc thaw), expired, or its disk full? Its log says so"
+        return "the server could not write the zone: is it frozen (rndc thaw, knotc zone-thaw), expired, or its disk full? Its log says so"
     if found.rcode == wire.FORMERR:
         return "the server did not understand the message: it may be too old for updates, or what is between cuts it short"
     return "its log says why"
@@ -267,7 +271,7 @@ def _refused(found: Found, server: Server, key: str) -> str:
         )
     return (
         f"the key {key} is right and may not change this: add the names to the zone's update-policy (BIND) or acl (Knot); where the zone "
-        "is frozen, rndc thaw; where it is a secondary, give the primary"
+        "is frozen, rndc thaw or knotc zone-thaw; where it is a secondary, give the primary"
     )
 
 

@@ -8,10 +8,11 @@ usage: dns_servers.py start ADDRESS [NAME ...] | stop [NAME ...] | kill NAME | p
 
   bind 5301      primary of bind.test, locked.test (no right to update), closed.test (no transfer), frozen.test, two reverse zones
   knot 5302      primary of knot.test; secondary of bind.test that is not notified, and so stale
-  pdns 5303      primary of pdns.test
+  pdns 5303      primary of pdns.test; secondary of bind.test
   nsd 5304       secondary of bind.test
   views 5305     BIND: view.test in two views; who asks with the key int sees the internal one
   second 5306    BIND: secondary of bind.test
+  policy 5307    PowerDNS: primary of policy.test, where its policy leaves out names that begin with denied
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import time
 from pathlib import Path
 
 ROOT = Path("/var/lib/lab/dns")
-PORTS = {"bind": 5301, "knot": 5302, "pdns": 5303, "nsd": 5304, "views": 5305, "second": 5306}
+PORTS = {"bind": 5301, "knot": 5302, "pdns": 5303, "nsd": 5304, "views": 5305, "second": 5306, "policy": 5307}
 # Secrets of the lab alone: they protect nothing.
 SECRETS = {
     "upd": "bGFiLW9ubHktdXBkYXRlLXNlY3JldC0zMi1ieXRlcy4u",
@@ -46,6 +47,11 @@ BASE = """@ 600 IN TXT "v=spf1 mx -all"
 busy IN A 192.0.2.1
 """
 REVERSE = "11 IN CNAME 11.0/26.100.51.198.in-addr.arpa.\n0/26 IN NS ns.100.51.198.in-addr.arpa.\n"
+# PowerDNS leaves out what its policy does not let through, and answers NOERROR; the policy also takes the place of the check of keys.
+POLICY = """function updatepolicy(input)
+  return not string.find(input:getQName():toString(), "^denied%.")
+end
+"""
 KEYS = "".join(f'key "{name}" {{ algorithm hmac-sha256; secret "{secret}"; }};\n' for name, secret in SECRETS.items())
 
 
@@ -132,7 +138,8 @@ zone:
     return ["knotd", "-c", str(folder / "knot.conf")]
 
 
-def pdns(folder: Path, address: str) -> list[str]:
+def pdns(folder: Path, address: str, name: str = "pdns", more: str = "") -> list[str]:
+    zone = f"{name}.test"
     database = folder / "pdns.db"
     schema = Path("/usr/share/doc/pdns-backend-sqlite3/schema.sqlite3.sql")
     import sqlite3
@@ -142,20 +149,29 @@ def pdns(folder: Path, address: str) -> list[str]:
     (folder / "pdns.conf").write_text(f"""launch=gsqlite3
 gsqlite3-database={database}
 local-address={address}
-local-port={PORTS["pdns"]}
+local-port={PORTS[name]}
 socket-dir={folder}
 dnsupdate=yes
 allow-dnsupdate-from=0.0.0.0/0
-""")
+secondary=yes
+{more}""")
     util = ["pdnsutil", f"--config-dir={folder}"]
     for words in (
-        ["load-zone", "pdns.test", zone_file(folder, "pdns.test", address)],
+        ["load-zone", zone, zone_file(folder, zone, address)],
         ["import-tsig-key", "upd", "hmac-sha256", SECRETS["upd"]],
-        ["set-meta", "pdns.test", "TSIG-ALLOW-DNSUPDATE", "upd"],
-        ["set-meta", "pdns.test", "TSIG-ALLOW-AXFR", "upd"],
+        ["set-meta", zone, "TSIG-ALLOW-DNSUPDATE", "upd"],
+        ["set-meta", zone, "TSIG-ALLOW-AXFR", "upd"],
+        ["create-secondary-zone", "bind.test", f"{address}:{PORTS['bind']}"],
+        ["set-meta", "bind.test", "TSIG-ALLOW-DNSUPDATE", "upd"],
+        ["activate-tsig-key", "bind.test", "upd", "secondary"],
     ):
         subprocess.run([*util, *words], check=True, capture_output=True)
     return ["pdns_server", f"--config-dir={folder}", "--daemon=no", "--guardian=no"]
+
+
+def policy(folder: Path, address: str) -> list[str]:
+    (folder / "policy.lua").write_text(POLICY)
+    return pdns(folder, address, "policy", f"lua-dnsupdate-policy-script={folder}/policy.lua\n")
 
 
 def nsd(folder: Path, address: str) -> list[str]:
@@ -184,7 +200,7 @@ zone:
     return ["nsd", "-d", "-c", str(folder / "nsd.conf")]
 
 
-MAKERS = {"bind": bind, "knot": knot, "pdns": pdns, "nsd": nsd, "views": views, "second": second}
+MAKERS = {"bind": bind, "knot": knot, "pdns": pdns, "nsd": nsd, "views": views, "second": second, "policy": policy}
 
 
 def run(name: str) -> None:

@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from goodstanding_src.module_utils.goodstanding.dkim import fleet, rotation
+from goodstanding_src.module_utils.goodstanding.dkim import fleet, rotation, served
 from goodstanding_src.module_utils.goodstanding.dkim.fleet import Host
 from goodstanding_src.module_utils.goodstanding.dkim.rotation import DAY, Act, Policy, RotationError, Seen, Slot, Wish
+from goodstanding_src.module_utils.goodstanding.dns import wire
 from goodstanding_src.module_utils.goodstanding.store import rotations
 from goodstanding_src.module_utils.goodstanding.store.database import StoreError, open_store
 
@@ -138,8 +139,7 @@ def test_a_customers_selectors_are_each_hosts_own_and_lead_into_our_zone():
     }
     slot = SLOT._replace(domain="c.test", selector="s2.mx1", fixed=True)
     assert fleet.where(slot, CUSTOMERS).target == "s2.mx1.c.test._domainkey.keys.test"
-    with pytest.raises(RotationError, match="dkim_customers"):
-        fleet.where(slot, {})
+    assert fleet.where(slot, {}) is None
     with pytest.raises(RotationError, match="dkim_label"):
         fleet.wishes([host(domains=["c.test"]), Host("other", "mx1", ("c.test",))], CUSTOMERS)
 
@@ -152,6 +152,21 @@ def test_what_mail_dns_publishes():
         {"domain": "keys.test", "selector": "s1.mx1.c.test", "revoked": True},
     ]
     assert fleet.public([fixed._replace(state="gravestone")], {}) == []  # of a former customer
+
+
+def test_a_key_of_a_former_customer_is_told_and_holds_no_other():
+    fixed = SLOT._replace(domain="c.test", selector="s1.mx1", fixed=True, record="v=DKIM1; p=eA==")
+    assert fleet.former([SLOT, fixed], CUSTOMERS) == fleet.former([SLOT, fixed._replace(state="gravestone")], {}) == []
+    (told,) = fleet.former([SLOT, fixed], {})
+    assert "s1.mx1 of c.test on mx1 is active" in told and "dkim_customers" in told
+    assert [row["domain"] for row in fleet.public([fixed, SLOT], {})] == ["a.test"]
+    acts = [Act(verb, slot.host, slot.domain, slot.selector, "") for slot in (fixed, SLOT) for verb in ("make", "revoke")]
+    orders = fleet.orders([fixed, SLOT], acts, {"mx1": host()}, {}, 60)
+    assert [row["name"] for row in orders.records] == [f"{SLOT.selector}._domainkey.a.test"]
+    assert [row["domain"] for row in orders.make["mx1"]] == ["a.test"]
+    zones = {wire.pack("a.test"): served.Zone(wire.pack("a.test"), [], [], [])}
+    looked = served.look([fixed, SLOT], [], {}, zones, 60)
+    assert (list(looked.seen), looked.faults) == ([SLOT.key], [])
 
 
 # What a host is to sign with
@@ -227,8 +242,8 @@ def test_taken_back_twice_is_taken_back_once():
 def test_a_run_waits_for_what_is_nearly_over_and_for_nothing_else():
     act = Act("publish", "mx1", "a.test", SLOT.selector, "")
 
-    def pause(slot, acts=(), before=(), wait=0.0, patience=60.0):
-        return fleet.pause([slot], list(acts), set(before), {slot.key: wait}, Policy(), NOW + 10, 5.0, patience)
+    def pause(slot, acts=(), before=(), patience=60.0, **saw):
+        return fleet.pause([slot], list(acts), set(before), {slot.key: Seen(**saw)}, Policy(), NOW + 10, 5.0, patience)
 
     assert pause(SLOT) is None
     assert pause(SLOT, [act]) == 0.0
@@ -236,6 +251,8 @@ def test_a_run_waits_for_what_is_nearly_over_and_for_nothing_else():
     assert pause(SLOT._replace(state="generated"), [act], [act[:4]], patience=4.0) is None
     assert pause(SLOT._replace(state="propagated"), wait=40.0) == 30.0
     assert pause(SLOT._replace(state="propagated"), wait=4000.0) is None
+    assert pause(SLOT, primary="equal", served=False) == 5.0  # published again, and a secondary is late
+    assert pause(SLOT, primary="other", served=False) is pause(SLOT, primary="equal", served=None) is None
     assert pause(SLOT._replace(state="retiring")) is None
     assert pause(SLOT._replace(state="retiring", since=NOW + 30 - 14 * DAY)) == 20.0
 

@@ -130,6 +130,16 @@ def test_a_record_that_lies_in_no_zone_keeps_no_other_from_being_published(play)
     assert [row["name"] for row in result["records"]] == ["x._domainkey.a.test"]
 
 
+def test_a_former_customers_key_is_a_fault_and_keeps_no_other_from_being_published(play):
+    own = Slot("mx1", "a.test", "x", "rsa", "generated", 1.0, "one", "SHA256:x", RECORD)
+    slots = [own, own._replace(domain="b.test", fixed=True)]
+    rotations.save(play.store(), rotations.load(play.store()), slots)
+    result = play(hosts=host(keys=["x"]), inventory=["mx1"])
+    assert any("x of b.test on mx1 is generated" in fault and "dkim_customers" in fault for fault in result["faults"])
+    assert [row["name"] for row in result["records"]] == ["x._domainkey.a.test"]
+    assert [row["domain"] for row in play(state="read")["dkim"]] == ["a.test"]
+
+
 def test_a_host_that_left_the_inventory_is_told_until_it_is_named_as_lost(play):
     slot = Slot("mx2", "a.test", "x", "rsa", "active", 1.0, "one", "SHA256:x", RECORD, True, 1.0, begun=time.time())
     rotations.save(play.store(), rotations.load(play.store()), [slot])

@@ -214,7 +214,7 @@ def test_replies_that_are_not_signed_are_decoded_all_the_same(rcode, said):
 @pytest.mark.parametrize(
     ("rcode", "said"),
     [
-        (2, "is it frozen (rndc thaw), expired, or its disk full?"),
+        (2, "is it frozen (rndc thaw, knotc zone-thaw), expired, or its disk full?"),
         (5, "the key upd is right and may not change this"),
         (9, "it is not the primary of example.test"),
         (10, "a record is outside the zone"),
@@ -308,6 +308,16 @@ def test_a_reply_that_is_lost_is_not_guessed(monkeypatch, stood, state):
     assert (sent == rows) == (not state)
     assert taken == {"done": 3, "not done": 4}.get(stood, 2)
     assert (f"{len(sent)} of 300 changes were done before" in fault) == bool(state)
+
+
+def test_an_update_that_is_kept_without_an_answer_is_told():
+    """As Knot does with a frozen zone."""
+    (batch,) = update.batches(ask.Server("127.0.0.1", 1, KEY), ZONE, [change(1)])
+    done = threading.Event()
+    with Fake(lambda number, message: b"late" if done.wait(5) else None) as fake, ask.Connection(fake.server, 0.05) as connection:
+        with pytest.raises(update.LostError, match="knotc zone-thaw"):
+            update.exchange(connection, batch, ZONE)
+        done.set()
 
 
 def test_a_journal_of_a_killed_run_is_read(tmp_path):

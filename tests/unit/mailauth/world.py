@@ -26,7 +26,8 @@ from dns_server import Reply as Sent  # noqa: E402  a folder of tests, no packag
 from dns_server import Server  # noqa: E402
 
 Records = dict[tuple[str, str], list[str]]
-KEYS = {bits: rsa.generate_private_key(65537, bits).public_key() for bits in (1024, 2048)}
+PRIVATE = {bits: rsa.generate_private_key(65537, bits) for bits in (1024, 2048)}
+KEYS = {bits: key.public_key() for bits, key in PRIVATE.items()}
 
 
 def base64_of(key: t.Any, pkcs1: bool = False) -> str:
