@@ -111,6 +111,7 @@ text:
 
 import time
 import traceback
+import typing as t
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
@@ -139,7 +140,7 @@ def main() -> None:
     if p["most"] < 1:
         module.fail_json(msg=f"most is {p['most']}: it is a number of changes, 1 or more")
     try:
-        engine = database.open_existing(p["state_url"])
+        engine: t.Any = database.open_existing(p["state_url"])
         if engine is None:
             module.fail_json(msg="the store has no ledger of this release yet: the next run that assesses makes it, or brings it forward")
         module.exit_json(changed=False, **words.tell(history.of(engine, p["subject"]), time.time(), p["most"]))

@@ -118,7 +118,7 @@ def _actions(connection: sa.Connection, kind: str, subject: str) -> list[Row]:
 
 
 def _events(connection: sa.Connection, cases: list[str]) -> list[Row]:
-    rows = connection.execute(sa.select(EVENTS).where(EVENTS.c.case_id.in_(cases)).order_by(EVENTS.c.id)) if cases else []
+    rows = connection.execute(sa.select(EVENTS).where(EVENTS.c.case_id.in_(cases)).order_by(EVENTS.c.id))
     return [
         {
             "id": f"event/{row.id}", "time": row.time, "host": "", "run_id": row.run_id, "step": row.kind, "result": "",

@@ -101,17 +101,17 @@ def _listings(connection: sa.Connection, said: Heard, when: str, run: str) -> se
     going: dict[Pair, dict[str, int]] = {}
     for row in connection.execute(sa.select(_OF.id, _OF.subject, _OF.source, _OF.code).where(_OF.ended.is_(None))):
         going.setdefault((row.subject, row.source), {})[row.code] = row.id
-    new, seen, over = [], [], []
+    new, seen, over = list[Row](), list[Row](), list[int]()
     for pair, rows in sorted(said.told.items()):
-        for code, row in sorted(rows.items()):
-            facts = {"list": row["list"], "outcome": SUSPECTED if row["suspected"] else row["outcome"], "last": when, "last_run": run}
+        for code, told in sorted(rows.items()):
+            facts = {"list": told["list"], "outcome": SUSPECTED if told["suspected"] else told["outcome"], "last": when, "last_run": run}
             if code in going.get(pair, {}):
                 seen.append({"id": going[pair][code], **facts})
             else:
                 new.append(
-                    {"subject": pair[0], "source": pair[1], "code": code, "since": row["since"], "first": when, "first_run": run, **facts}
+                    {"subject": pair[0], "source": pair[1], "code": code, "since": told["since"], "first": when, "first_run": run, **facts}
                 )
-        if not any(row["suspected"] for row in rows.values()):
+        if not any(told["suspected"] for told in rows.values()):
             over += [number for code, number in going.get(pair, {}).items() if code not in rows]
     ended = said.clean & set(going)
     over += [number for pair in ended for number in going[pair].values()]
@@ -124,7 +124,7 @@ def _listings(connection: sa.Connection, said: Heard, when: str, run: str) -> se
 
 def _update(connection: sa.Connection, table: sa.Table, key: str, rows: list[Row]) -> None:
     if rows:
-        values = {name: sa.bindparam(f"new_{name}") for name in rows[0] if name != key}
+        values: dict[str, t.Any] = {name: sa.bindparam(f"new_{name}") for name in rows[0] if name != key}
         given = [{f"new_{name}": value for name, value in row.items()} for row in rows]
         connection.execute(sa.update(table).where(table.c[key] == sa.bindparam(f"new_{key}")).values(values), given)
 
