@@ -131,7 +131,8 @@ def _update(connection: sa.Connection, table: sa.Table, key: str, rows: list[Row
 
 def _refusals(connection: sa.Connection, ended: set[Pair], refused: Refused) -> None:
     of = REFUSED.c
-    for subject, source in sorted(ended):
+    known = {(row.subject, row.source) for row in connection.execute(sa.select(of.subject, of.source).distinct())}
+    for subject, source in sorted(ended & known):
         connection.execute(sa.delete(REFUSED).where(of.subject == subject, of.source == source))
     for (subject, source), domains in sorted(refused.items()):
         own = sa.and_(of.subject == subject, of.source == source, of.domain.in_(sorted(domains)))
