@@ -362,7 +362,7 @@ def test_the_history_of_a_list_by_its_zone_and_by_its_name(store):
 
 def test_the_history_of_an_account_names_who_acted_where_once(store):
     entry = {"host": "mx1", "account": USER, "action": "lock", "result": "changed", "detail": "1 sessions closed", "time": iso(NOW)}
-    acts = [entry, {**entry, "host": "mx2", "result": "failed", "detail": "unreachable\x1b[2J"}]
+    acts = [entry, *({**entry, "host": host, "result": "failed", "detail": "unreachable\x1b[2J"} for host in ("mx1", "mx2"))]
     write(store, at=NOW, locks=locked(NOW), actions=acts)
     line = {"time": NOW, "incident": "r1", "accounts": [USER]}
     journals.save(
@@ -380,6 +380,7 @@ def test_the_history_of_an_account_names_who_acted_where_once(store):
     assert (answer["kind"], answer["state"], answer["times"], answer["since"]) == ("account", "locked", 1, iso(NOW))
     acted = [(row["host"], row["what"], row["who"]) for row in answer["changes"] if row["host"]]
     assert sorted(acted) == [
+        ("mx1", f"lock {USER}: FAILED, unreachable [2J", "jane"),
         ("mx1", f"locked {USER} (closed 1)", "jane"),
         ("mx1", f"queue held {USER} (count 83)", "jane"),
         ("mx2", f"lock {USER}: FAILED, unreachable [2J", "jane"),
