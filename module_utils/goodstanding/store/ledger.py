@@ -40,7 +40,7 @@ def record(engine: sa.Engine, stage: Stage) -> list[str]:
             if ahead > CLOCK_SLACK:
                 return [
                     f"the clock was set back by {ahead:.0f} seconds, as the store has it: this run and the journals are kept, and nothing "
-                    "of it was written into the history of listings and incidents. Set the clock right and run again"
+                    "of it was written into the history of listings and incidents. Set the clock right and run again (docs/ledger.md)"
                 ]
             incidents.put(connection, stage.document, stage.proven)
             late = observations.put(connection, stage.document, stage.asked, stage.refused) if stage.asked is not None else []
@@ -53,7 +53,6 @@ def record(engine: sa.Engine, stage: Stage) -> list[str]:
 
 
 def _ahead(connection: sa.Connection) -> float:
-    """Return the latest time in the history (epoch), 0 where there is none."""
-    columns = (observations.SUBJECTS.c.last, incidents.INCIDENTS.c.last)
-    times = [connection.execute(sa.select(sa.func.max(column))).scalar() for column in columns]
-    return max((epoch(time) for time in times if time), default=0.0)
+    """Return when a run asked last, by the controller's clock (epoch); 0 where none did."""
+    time = connection.execute(sa.select(sa.func.max(observations.SUBJECTS.c.last))).scalar()
+    return epoch(time) if time else 0.0

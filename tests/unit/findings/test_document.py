@@ -279,6 +279,15 @@ def test_what_the_run_that_locked_found_is_no_news(tmp_path, monkeypatch, incide
     assert cases[0].settled == settled
 
 
+@pytest.mark.parametrize(
+    ("times", "asked"),
+    [([], NOW), ([NOW - 30, NOW - 60], NOW - 60), ([NOW - 9000], NOW - 600), ([NOW + 9000], NOW), ([None], NOW)],
+)
+def test_when_the_sources_were_asked_is_within_the_run_whatever_a_hosts_clock_says(times, asked):
+    reputation = {"results": [{"asked_at": time} for time in times]}
+    assert run_findings.asked({"reputation": reputation}, {"run": {"started": iso(NOW - 600)}}, NOW) == asked
+
+
 def test_an_account_that_is_locked_already_is_not_called_open():
     proofs = {host: locked(PROOF, USER) for host in ("mx1", "mx2")}
     points = [point["what"] for point in finished(proved(assessed(), proofs=proofs))["open_points"]]

@@ -226,6 +226,21 @@ def test_a_clock_that_was_set_back_is_told_and_nothing_is_lost(store):
     assert "asked later" in write(store, result(clean=[A]), at=NOW - 60)[0]
 
 
+def test_the_clock_of_a_host_is_not_taken_for_the_controllers(store):
+    write(store, result(said(A)), locks=locked(NOW + DAY))
+    assert write(store, result(clean=[A]), at=NOW + HOUR, run="r2") == []
+    assert [row[3] for row in listings(store)] == [iso(NOW + HOUR)]
+
+
+def test_a_store_that_a_clock_ahead_wrote_goes_on_as_the_documentation_says(store):
+    write(store, result(said(A)), at=NOW + 300 * DAY)
+    assert write(store, result(said(A)), at=NOW, run="r2")
+    with store.begin() as connection:
+        connection.execute(sa.text("DELETE FROM subjects WHERE last > :now"), {"now": iso(NOW)})
+    assert write(store, result(clean=[A]), at=NOW, run="r3") == []
+    assert [row[3] for row in listings(store)] == [iso(NOW)]
+
+
 def test_a_table_that_is_gone_is_named(store):
     with store.begin() as connection:
         observations.SUBJECTS.drop(connection)
