@@ -180,6 +180,10 @@ resolver:
   description: The resolver, whether it passed its test, why not, the repair, the address it asks from where that is known, a note.
   type: dict
   returned: success
+asked_at:
+  description: When the first question was asked, in seconds since 1970.
+  type: float
+  returned: success
 stats:
   description: Number of questions, answers, retries, timeouts, questions over TCP, datagrams that were no answer; seconds.
   type: dict
@@ -187,6 +191,7 @@ stats:
 """
 
 import re
+import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -258,6 +263,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    asked_at = time.time()
     try:
         result, warning = ask(module.params, module.check_mode)
     except (SubjectError, ResolverError) as exc:
@@ -266,7 +272,7 @@ def main() -> None:
         module.fail_json(msg=f"lists, names or keys have a wrong shape ({type(exc).__name__}): give what reputation_catalogue_info returns")
     if warning:
         module.warn(warning)
-    module.exit_json(changed=False, **result)
+    module.exit_json(changed=False, asked_at=asked_at, **result)
 
 
 if __name__ == "__main__":

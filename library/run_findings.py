@@ -132,6 +132,16 @@ options:
   account:
     description: The account, for V(reinstate).
     type: str
+  by:
+    description: Who started the run, for the history.
+    type: str
+    default: ""
+  retention_days:
+    description: >-
+      With V(finish), what names people in the database is deleted after so many days, but for what an open case rests on; V(0) deletes
+      nothing.
+    type: float
+    default: 0.0
 attributes:
   check_mode:
     description: Can run in check mode and return changed status prediction without modifying target.
@@ -205,7 +215,7 @@ from ..module_utils.goodstanding.findings.times import epoch
 try:
     from ..module_utils.goodstanding.dnsbl import catalogue
     from ..module_utils.goodstanding.report import files
-    from ..module_utils.goodstanding.store import cases, database, journals
+    from ..module_utils.goodstanding.store import cases, database, journals, ledger, observations
 
     IMPORT_ERROR = None
 except ImportError:
@@ -226,18 +236,22 @@ def store(p: dict[str, t.Any], check_mode: bool) -> t.Any:
     return database.open_existing(p["state_url"]) if check_mode else database.open_store(p["state_url"])
 
 
-def weigh(p: dict[str, t.Any], findings: dict[str, t.Any], engine: t.Any, check_mode: bool, now: float) -> dict[str, t.Any]:
-    """Return the document with what the sources say, and remember since when."""
+def weigh(p: dict[str, t.Any], findings: dict[str, t.Any], engine: t.Any, now: float) -> tuple[dict[str, t.Any], t.Any]:
+    """Return the document with what the sources say, and what was gathered for it; None where nobody was asked."""
     if not p["reputation"]:
-        return findings
+        return findings, None
     entries = catalogue.read(pathlib.Path(p["replies"]))[0]["replies"] if p["replies"] else []
-    known = database.observations(engine) if engine is not None else {}
-    refused = database.refused_domains(engine) if engine is not None else {}
+    known = observations.known(engine) if engine is not None else {}
+    refused = observations.refused_domains(engine) if engine is not None else {}
     named = {row["id"]: row for row in entries}
     gathered = gather(p["reputation"], p["logs"], named, known, now, p["brake_share"], p["refusal_rest"], refused)
-    if engine is not None and not check_mode:
-        database.save_observations(engine, gathered.seen, gathered.cleared, gathered.refused)
-    return stages.reputation(findings, gathered.document, p["reputation"].get("msg"))
+    return stages.reputation(findings, gathered.document, p["reputation"].get("msg")), gathered
+
+
+def asked(p: dict[str, t.Any], findings: dict[str, t.Any], now: float) -> float:
+    """Return when the first source was asked (epoch). A host that asks may have a wrong clock: it is not before the run began."""
+    times = [row["asked_at"] for row in p["reputation"].get("results", []) if row.get("asked_at")]
+    return min(now, max(min(times, default=now), epoch(findings["run"]["started"])))
 
 
 def prove(p: dict[str, t.Any], findings: dict[str, t.Any], engine: t.Any, now: float) -> dict[str, t.Any]:
@@ -315,6 +329,8 @@ def main() -> None:
             "hold": {"type": "bool", "default": False},
             "holds": {"type": "dict", "default": {}},
             "account": {"type": "str"},
+            "by": {"type": "str", "default": ""},
+            "retention_days": {"type": "float", "default": 0.0},
         },
         required_if=[
             ("stage", "load", ("path", "schema")),
@@ -329,14 +345,17 @@ def main() -> None:
         module.fail_json(
             msg=f"account_lock_outbreak_window is {p['outbreak_window']:g}: it is a number of hours above 0, such as 24 or 0.5"
         )
+    if p["retention_days"] < 0:
+        module.fail_json(msg=f"goodstanding_retention_days is {p['retention_days']:g}: it is a number of days, or 0 to delete nothing")
     try:
         now = time.time()
         findings = step(p, module.check_mode, now)
         engine = store(p, module.check_mode)
-        refused = database.refused_domains(engine) if engine is not None else {}
+        refused = observations.refused_domains(engine) if engine is not None else {}
         if p["stage"] not in ("start", "load"):
-            findings = weigh(p, findings, engine, module.check_mode, now)
-            if p["stage"] in ("assess", "contain", "verify"):
+            at, proves = asked(p, findings, now), p["stage"] in ("assess", "contain", "verify")
+            findings, gathered = weigh(p, findings, engine, at)
+            if proves:
                 findings = prove(p, findings, engine, now)
             if p["logs"]:
                 findings = activity.section(findings, p["logs"])
@@ -346,8 +365,14 @@ def main() -> None:
             files.validate(findings, p["schema"])
             files.write(p["path"], files.as_json(findings))
             if engine is not None and not module.check_mode:
-                database.save_run(engine, findings)
-                journals.save(engine, told(p))
+                told_now, proven = told(p), now if proves and p["proofs"] else None
+                stage = ledger.Stage(
+                    findings, now, at if gathered else None, gathered.refused if gathered else {}, proven, told_now, p["by"]
+                )
+                for words in ledger.record(engine, stage):
+                    module.warn(words)
+                if p["stage"] == "finish" and p["retention_days"]:
+                    cases.forget(engine, now, p["retention_days"])
         known = journals.last(engine) if engine is not None else {}
         followed = cases.followed(engine)[:MAX_FOLLOWED] if engine is not None else []
     except (stages.DocumentError, files.ReportError, database.StoreError, catalogue.CatalogueError, OSError) as exc:

@@ -18,8 +18,10 @@ Row = dict[str, t.Any]
 #: (subject, source, code) and since when it is so.
 Known = dict[tuple[str, str, str], str]
 
+#: (subject, source).
+Pair = tuple[str, str]
 #: (address, source) and the domains that refused it, each with when last (epoch).
-Refused = dict[tuple[str, str], dict[str, float]]
+Refused = dict[Pair, dict[str, float]]
 
 #: Lists of these tiers are weighed by receivers: a listing there is a finding, an answer that is missing there is unknown.
 WEIGHTY = ("A", "B")
@@ -30,12 +32,37 @@ BRAKE_MINIMUM = 4
 
 
 class Gathered(t.NamedTuple):
-    """document: the parts of a run's document; seen, cleared, refused: what the store is to remember and to forget."""
+    """document: the parts of a run's document; refused: which domains refuse an address now."""
 
     document: dict[str, list[Row]]
-    seen: Known
-    cleared: set[tuple[str, str]]
     refused: Refused
+
+
+class Heard(t.NamedTuple):
+    """What of a document can be believed. told: per (subject, source) the rows that name it, by code; clean: pairs that are not named."""
+
+    told: dict[Pair, dict[str, Row]]
+    clean: set[Pair]
+
+    @property
+    def subjects(self) -> set[str]:
+        return {subject for subject, _ in (*self.told, *self.clean)}
+
+    def without(self, subjects: set[str]) -> Heard:
+        told = {pair: rows for pair, rows in self.told.items() if pair[0] not in subjects}
+        return Heard(told, {pair for pair in self.clean if pair[0] not in subjects})
+
+
+def heard(document: dict[str, t.Any]) -> Heard:
+    """Return what the sources said, out of a document: only an answer begins or ends a listing, silence does not."""
+    told: dict[Pair, dict[str, Row]] = {}
+    for row in document["observations"]:
+        for code in (row["codes"] or [""]) if row["since"] else []:
+            told.setdefault((row["subject"], row["source"]), {})[code] = row
+    clean = {(row["address"], source) for row in document["addresses"] for source in row["clean"]}
+    clean |= {(row["name"], source) for row in document["names"] for source in row["clean"]}
+    # One host may still hear a refusal where another one's mail is taken.
+    return Heard(told, clean - {(row["subject"], row["source"]) for row in document["observations"]})
 
 
 class _Subject:
@@ -96,8 +123,6 @@ def gather(
             "left_out": reputation.get("left_out", []),
             "rejected": reputation.get("rejected", []),
         },
-        {(row["subject"], row["source"], code): row["since"] for row in table.rows if row["since"] for code in row["codes"] or [""]},
-        table.cleared(),
         table.refuses,
     )
 
@@ -263,10 +288,3 @@ class _Table:
                 subject.unknown = True
         for row in self.rows:
             del row["new"]
-
-    def cleared(self) -> set[tuple[str, str]]:
-        """What may be forgotten: only an answer can end a listing, silence cannot."""
-        now = {(row["subject"], row["source"]) for row in self.rows}
-        told = {(row["subject"], row["source"]) for row in self.rows if row["since"]}
-        clean = {(each.text, source) for each in self.subjects.values() for source in each.clean - each.unqualified}
-        return clean - now | told

@@ -15,7 +15,8 @@ import sqlalchemy as sa
 
 from ..delisting.case import CLEARED, Case, Event, Gate, Override
 from ..findings.times import epoch, iso
-from .database import ACTIONS, FINDINGS, METADATA, RUNS, StoreError, _reason, writing
+from . import incidents
+from .database import ACTIONS, FINDINGS, METADATA, RUNS, StoreError, reading, reason, writing
 from .journals import JOURNAL
 
 CASES = sa.Table(
@@ -135,13 +136,16 @@ def change(engine: sa.Engine, run: str, now: float, work: t.Callable[[Open], t.A
         with writing(engine) as connection:
             return work(Open(connection, run, now))
     except sa.exc.SQLAlchemyError as exc:
-        raise StoreError(f"the ledger of delistings cannot be written: {_reason(exc)}") from None
+        raise StoreError(f"the ledger of delistings cannot be written: {reason(exc)}") from None
 
 
 def load(engine: sa.Engine) -> dict[str, Case]:
     """Return all cases by id."""
-    with engine.connect() as connection:
-        return Open(connection, "", 0.0).cases()
+    try:
+        with reading(engine, "the cases") as connection:
+            return Open(connection, "", 0.0).cases()
+    except (KeyError, TypeError, ValueError):
+        raise StoreError("a row of cases in the store is damaged: give the store back from its backup") from None
 
 
 def followed(engine: sa.Engine) -> list[Row]:
@@ -216,39 +220,50 @@ def _part(document: Row, part: str) -> t.Any:
 
 
 def export(engine: sa.Engine) -> Row:
-    """Return the whole store but its secrets: per table its rows."""
+    """Return the whole store but its secrets: per table its rows, as they were at one moment. StoreError where it cannot be read."""
     tables = sa.MetaData()
-    tables.reflect(engine)
-    with engine.connect() as connection:
-        return {
-            name: [dict(row) for row in connection.execute(sa.select(table)).mappings()]
-            for name, table in sorted(tables.tables.items())
-            if name not in SECRET
-        }
+    try:
+        with writing(engine) as connection:
+            tables.reflect(connection)
+            return {
+                name: [dict(row) for row in connection.execute(sa.select(table).order_by(*table.primary_key)).mappings()]
+                for name, table in sorted(tables.tables.items())
+                if name not in SECRET
+            }
+    except sa.exc.SQLAlchemyError as exc:
+        raise StoreError(f"the store cannot be exported: {reason(exc)}") from None
 
 
 def forget(engine: sa.Engine, now: float, days: float) -> int:
     """Delete what names people and is older than so many days: runs, journal lines, requests' texts and details, and of cases that are
-    over the words of what happened. Return how many rows went or lost it.
+    over the words of what happened, of incidents the account. What was listed and when stays. Return how many rows went or lost it.
 
     What a case that goes on rests on stays with it, and of each host the newest line, since the next ones follow on it."""
-    with writing(engine) as connection:
-        opened = [epoch(row.opened) for row in connection.execute(sa.select(CASES.c.opened).where(CASES.c.state != CLEARED))]
-        before = min([now - days * 86400.0, *(time - _BEFORE for time in opened)])
-        old = connection.execute(sa.select(RUNS.c.id).where(RUNS.c.started < iso(before))).scalars().all()
-        gone = 0
-        for table, column in ((FINDINGS, FINDINGS.c.run_id), (ACTIONS, ACTIONS.c.run_id), (RUNS, RUNS.c.id)):
-            for run in old:
-                gone += connection.execute(sa.delete(table).where(column == run)).rowcount
-        newest = sa.select(sa.func.max(JOURNAL.c.id)).group_by(JOURNAL.c.host).scalar_subquery()
-        gone += connection.execute(sa.delete(JOURNAL).where(JOURNAL.c.time < before, JOURNAL.c.id.not_in(newest))).rowcount
-        gone += connection.execute(
-            sa.update(REQUESTS)
-            .where(REQUESTS.c.time < iso(before), sa.or_(REQUESTS.c.text.is_not(None), REQUESTS.c.detail != ""))
-            .values(text=None, receiver=None, detail="")
-        ).rowcount
-        over = sa.select(CASES.c.id).where(CASES.c.state == CLEARED)
-        gone += connection.execute(
-            sa.update(EVENTS).where(EVENTS.c.time < iso(before), EVENTS.c.why != "", EVENTS.c.case_id.in_(over)).values(why="")
-        ).rowcount
-        return gone
+    try:
+        with writing(engine) as connection:
+            return _forget(connection, now, days)
+    except sa.exc.SQLAlchemyError as exc:
+        raise StoreError(f"what is old cannot be taken out of the store: {reason(exc)}") from None
+
+
+def _forget(connection: sa.Connection, now: float, days: float) -> int:
+    opened = [epoch(row.opened) for row in connection.execute(sa.select(CASES.c.opened).where(CASES.c.state != CLEARED))]
+    before = min([now - days * 86400.0, *(time - _BEFORE for time in opened)])
+    old = connection.execute(sa.select(RUNS.c.id).where(RUNS.c.started < iso(before))).scalars().all()
+    gone = 0
+    for table, column in ((FINDINGS, FINDINGS.c.run_id), (ACTIONS, ACTIONS.c.run_id), (RUNS, RUNS.c.id)):
+        for run in old:
+            gone += connection.execute(sa.delete(table).where(column == run)).rowcount
+    newest = sa.select(sa.func.max(JOURNAL.c.id)).group_by(JOURNAL.c.host).scalar_subquery()
+    gone += connection.execute(sa.delete(JOURNAL).where(JOURNAL.c.time < before, JOURNAL.c.id.not_in(newest))).rowcount
+    gone += connection.execute(
+        sa.update(REQUESTS)
+        .where(REQUESTS.c.time < iso(before), sa.or_(REQUESTS.c.text.is_not(None), REQUESTS.c.detail != ""))
+        .values(text=None, receiver=None, detail="")
+    ).rowcount
+    gone += incidents.forget(connection, iso(before))
+    over = sa.select(CASES.c.id).where(CASES.c.state == CLEARED)
+    gone += connection.execute(
+        sa.update(EVENTS).where(EVENTS.c.time < iso(before), EVENTS.c.why != "", EVENTS.c.case_id.in_(over)).values(why="")
+    ).rowcount
+    return gone

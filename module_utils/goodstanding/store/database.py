@@ -1,8 +1,8 @@
 # Copyright: (c) 2026, the Good Standing developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The controller's durable state, in one database (SQLAlchemy Core): runs with their findings and actions, and since
-when each listing is known.
+"""The controller's durable state, in one database (SQLAlchemy Core): how it is opened and written, and the runs with their findings and
+actions.
 
 A URL such as sqlite:////var/lib/x/goodstanding.db or postgresql+psycopg://user@host/name; a password in it reaches no message.
 """
@@ -16,11 +16,12 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from .migrations import STEPS
+
 METADATA = sa.MetaData()
 #: The version of the tables. A new table is simply made; what changes in a table that was there before is a step of MIGRATIONS.
-VERSION = 1
-#: How a store of a version becomes one of the next.
-MIGRATIONS: dict[int, t.Callable[[sa.Connection], None]] = {}
+VERSION = 2
+MIGRATIONS = STEPS
 STORE = sa.Table("store_version", METADATA, sa.Column("version", sa.Integer, primary_key=True, autoincrement=False))
 #: Seconds for which a run waits for another one that writes.
 PATIENCE = 60
@@ -35,6 +36,7 @@ RUNS = sa.Table(
     sa.Column("mode", sa.String(16), nullable=False),
     sa.Column("status", sa.String(16), nullable=False),
     sa.Column("document", sa.Text, nullable=False),
+    sa.Column("by_whom", sa.Text),
 )
 FINDINGS = sa.Table(
     "findings",
@@ -56,24 +58,6 @@ ACTIONS = sa.Table(
     sa.Column("action", sa.String(32), nullable=False),
     sa.Column("result", sa.String(16), nullable=False),
     sa.Column("detail", sa.Text, nullable=False),
-)
-OBSERVATIONS = sa.Table(
-    "observations",
-    METADATA,
-    sa.Column("subject", sa.String(255), primary_key=True),
-    sa.Column("source", sa.String(255), primary_key=True),
-    sa.Column("code", sa.String(64), primary_key=True),
-    sa.Column("since", sa.String(32), nullable=False),
-)
-
-
-REFUSED = sa.Table(
-    "refused_domains",
-    METADATA,
-    sa.Column("subject", sa.String(255), primary_key=True),
-    sa.Column("source", sa.String(255), primary_key=True),
-    sa.Column("domain", sa.String(255), primary_key=True),
-    sa.Column("last", sa.Float, nullable=False),
 )
 
 
@@ -98,7 +82,7 @@ def open_store(url: str) -> sa.Engine:
                 _make(connection)
         return engine
     except (sa.exc.SQLAlchemyError, OSError, ImportError) as exc:
-        raise StoreError(f"the store {parsed.render_as_string(hide_password=True)} cannot be opened: {_reason(exc)}") from None
+        raise StoreError(f"the store {parsed.render_as_string(hide_password=True)} cannot be opened: {reason(exc)}") from None
 
 
 def _engine(url: sa.URL) -> sa.Engine:
@@ -123,13 +107,14 @@ def _is_whole(engine: sa.Engine) -> bool:
 def _make(connection: sa.Connection) -> None:
     """Make the tables that are missing, and bring those of an earlier version to this one, in the transaction of one writer."""
     old = sa.inspect(connection).has_table(RUNS.name)
-    METADATA.create_all(connection)
+    STORE.create(connection, checkfirst=True)
     version = connection.execute(sa.select(STORE.c.version)).scalar()
     if version is None:
         version = 0 if old else VERSION  # a store of before there were versions
         connection.execute(sa.insert(STORE).values(version=version))
     for step in range(version, VERSION):
         MIGRATIONS.get(step, lambda _: None)(connection)
+    METADATA.create_all(connection)  # behind the steps, which know the tables as they were
     connection.execute(sa.update(STORE).values(version=VERSION))
 
 
@@ -140,9 +125,20 @@ def writing(engine: sa.Engine) -> t.Iterator[sa.Connection]:
         if engine.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         else:
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(PATIENCE * 1000)}")
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
         yield connection
         connection.commit()
+
+
+@contextlib.contextmanager
+def reading(engine: sa.Engine, what: str) -> t.Iterator[sa.Connection]:
+    """Give a connection to read with; StoreError, which names what was to be read, where that cannot be."""
+    try:
+        with engine.connect() as connection:
+            yield connection
+    except sa.exc.SQLAlchemyError as exc:
+        raise StoreError(f"{what} cannot be read from the store: {reason(exc)}") from None
 
 
 def open_existing(url: str) -> sa.Engine | None:
@@ -157,91 +153,40 @@ def open_existing(url: str) -> sa.Engine | None:
         return open_store(url)  # says what is wrong
 
 
-def _reason(exc: BaseException) -> str:
+def reason(exc: BaseException) -> str:
     """Return what the driver says, which does not repeat the URL."""
     cause = getattr(exc, "orig", None) or exc
     return f"{type(cause).__name__}: {str(cause).splitlines()[0] if str(cause) else ''}"[:300]
 
 
-def observations(engine: sa.Engine) -> dict[tuple[str, str, str], str]:
-    """Return since when each (subject, source, code) has been seen."""
-    with engine.connect() as connection:
-        rows = connection.execute(sa.select(OBSERVATIONS)).all()
-    return {(row.subject, row.source, row.code): row.since for row in rows}
-
-
-def refused_domains(engine: sa.Engine) -> dict[tuple[str, str], dict[str, float]]:
-    """Return for each (address, source) that refuses it the domains that did, and when last (epoch)."""
-    with engine.connect() as connection:
-        rows = connection.execute(sa.select(REFUSED)).all()
-    found: dict[tuple[str, str], dict[str, float]] = {}
-    for row in rows:
-        found.setdefault((row.subject, row.source), {})[row.domain] = row.last
-    return found
-
-
-def save_observations(
-    engine: sa.Engine,
-    seen: dict[tuple[str, str, str], str],
-    cleared: set[tuple[str, str]],
-    refused: dict[tuple[str, str], dict[str, float]],
-) -> None:
-    """Forget what ended (subject, source) and remember what is there, in one transaction; what neither names stays as it is. refused: as
-    refused_domains() returns it, of those that refuse now."""
-    table = OBSERVATIONS.c
-    ended = [{"gone_subject": subject, "gone_source": source} for subject, source in sorted(cleared)]
-    rows = [{"subject": subject, "source": source, "code": code, "since": since} for (subject, source, code), since in seen.items()]
-    gone = sa.delete(OBSERVATIONS).where(table.subject == sa.bindparam("gone_subject"), table.source == sa.bindparam("gone_source"))
-    try:
-        with engine.begin() as connection:
-            if ended:
-                connection.execute(gone, ended)
-                over = sa.delete(REFUSED).where(
-                    REFUSED.c.subject == sa.bindparam("gone_subject"), REFUSED.c.source == sa.bindparam("gone_source")
-                )
-                # A listing that goes on is written anew below; the domains of one that is over are not.
-                present = {(subject, source) for subject, source, _ in seen}
-                past = [row for row in ended if (row["gone_subject"], row["gone_source"]) not in present]
-                if past:
-                    connection.execute(over, past)
-            if rows:
-                connection.execute(sa.insert(OBSERVATIONS), rows)
-            for (subject, source), domains in sorted(refused.items()):
-                own = sa.and_(REFUSED.c.subject == subject, REFUSED.c.source == source, REFUSED.c.domain.in_(sorted(domains)))
-                connection.execute(sa.delete(REFUSED).where(own))
-                connection.execute(
-                    sa.insert(REFUSED),
-                    [{"subject": subject, "source": source, "domain": domain, "last": last} for domain, last in sorted(domains.items())],
-                )
-    except sa.exc.SQLAlchemyError as exc:
-        raise StoreError(f"the observations cannot be stored: {_reason(exc)}") from None
-
-
 def save_run(engine: sa.Engine, document: dict[str, t.Any]) -> None:
-    """Write a run, its findings and its actions, replacing what was written of it before, in one transaction."""
-    run = document["run"]
+    """Write a run, in a transaction of its own: see put_run()."""
     try:
-        with engine.begin() as connection:
-            for table in (FINDINGS, ACTIONS):
-                connection.execute(sa.delete(table).where(table.c.run_id == run["id"]))
-            connection.execute(sa.delete(RUNS).where(RUNS.c.id == run["id"]))
-            row = {name: run[name] for name in ("id", "started", "finished", "inventory", "mode", "status")}
-            connection.execute(sa.insert(RUNS).values(**row, document=json.dumps(document, sort_keys=True)))
-            points = [
-                {"run_id": run["id"], **{name: row[name] for name in ("severity", "host", "what")}} for row in document["open_points"]
-            ]
-            names = ("time", "host", "account", "action", "result", "detail")
-            actions = [{"run_id": run["id"], **{name: row[name] for name in names}} for row in document["actions"]]
-            for table, rows in ((FINDINGS, points), (ACTIONS, actions)):
-                if rows:
-                    connection.execute(sa.insert(table), rows)
+        with writing(engine) as connection:
+            put_run(connection, document)
     except sa.exc.SQLAlchemyError as exc:
-        raise StoreError(f"the run {run['id']} cannot be stored: {_reason(exc)}") from None
+        raise StoreError(f"the run {document['run']['id']} cannot be stored: {reason(exc)}") from None
+
+
+def put_run(connection: sa.Connection, document: dict[str, t.Any], by: str | None = None) -> None:
+    """Write a run, its findings and its actions, replacing what was written of it before. by: who started it."""
+    run = document["run"]
+    for table in (FINDINGS, ACTIONS):
+        connection.execute(sa.delete(table).where(table.c.run_id == run["id"]))
+    connection.execute(sa.delete(RUNS).where(RUNS.c.id == run["id"]))
+    row = {name: run[name] for name in ("id", "started", "finished", "inventory", "mode", "status")}
+    connection.execute(sa.insert(RUNS).values(**row, by_whom=by or None, document=json.dumps(document, sort_keys=True)))
+    points = [{"run_id": run["id"], **{name: row[name] for name in ("severity", "host", "what")}} for row in document["open_points"]]
+    names = ("time", "host", "account", "action", "result", "detail")
+    actions = [{"run_id": run["id"], **{name: row[name] for name in names}} for row in document["actions"]]
+    for table, rows in ((FINDINGS, points), (ACTIONS, actions)):
+        if rows:
+            connection.execute(sa.insert(table), rows)
 
 
 def load_run(engine: sa.Engine, run_id: str) -> dict[str, t.Any] | None:
     """Return a run's document, or None."""
-    with engine.connect() as connection:
+    with reading(engine, f"the run {run_id}") as connection:
         text = connection.execute(sa.select(RUNS.c.document).where(RUNS.c.id == run_id)).scalar()
     return json.loads(text) if text else None
 
@@ -249,9 +194,6 @@ def load_run(engine: sa.Engine, run_id: str) -> dict[str, t.Any] | None:
 def documents(engine: sa.Engine, since: str) -> t.Iterator[dict[str, t.Any]]:
     """Yield the documents of the runs that started since a time, the oldest first."""
     query = sa.select(RUNS.c.document).where(RUNS.c.started >= since).order_by(RUNS.c.started, RUNS.c.id)
-    try:
-        with engine.connect() as connection:
-            for (text,) in connection.execute(query.execution_options(yield_per=20)):
-                yield json.loads(text)
-    except sa.exc.SQLAlchemyError as exc:
-        raise StoreError(f"the runs cannot be read: {_reason(exc)}") from None
+    with reading(engine, "the runs") as connection:
+        for (text,) in connection.execute(query.execution_options(yield_per=20)):
+            yield json.loads(text)

@@ -11,7 +11,7 @@ import typing as t
 
 import sqlalchemy as sa
 
-from .database import METADATA, StoreError
+from .database import METADATA, StoreError, reading, writing
 
 JOURNAL = sa.Table(
     "journal",
@@ -28,20 +28,24 @@ MAX_LINE = 100_000
 
 
 def save(engine: sa.Engine, journals: dict[str, list[dict[str, t.Any]]]) -> None:
-    """Add the lines of each host that are not there yet, in their order. journals: per host as its modules return them."""
+    """Add lines in a transaction of its own: see put()."""
     try:
-        with engine.begin() as connection:
-            for host, lines in sorted(journals.items()):
-                rows = [row for row in map(_row, lines) if row is not None]
-                chains = [row["chain"] for row in rows]
-                known = set(
-                    connection.execute(sa.select(JOURNAL.c.chain).where(JOURNAL.c.host == host, JOURNAL.c.chain.in_(chains))).scalars()
-                )
-                new = {row["chain"]: {"host": host, **row} for row in rows if row["chain"] not in known}
-                if new:
-                    connection.execute(sa.insert(JOURNAL), list(new.values()))
+        with writing(engine) as connection:
+            put(connection, journals)
     except sa.exc.SQLAlchemyError as exc:
         raise StoreError(f"the hosts' journals cannot be stored: {type(exc).__name__}") from None
+
+
+def put(connection: sa.Connection, journals: dict[str, list[dict[str, t.Any]]]) -> None:
+    """Add the lines of each host that are not there yet, in their order, in the transaction of one writer. journals: per host as its
+    modules return them."""
+    for host, lines in sorted(journals.items()):
+        rows = [row for row in map(_row, lines) if row is not None]
+        chains = [row["chain"] for row in rows]
+        known = set(connection.execute(sa.select(JOURNAL.c.chain).where(JOURNAL.c.host == host, JOURNAL.c.chain.in_(chains))).scalars())
+        new = {row["chain"]: {"host": host, **row} for row in rows if row["chain"] not in known}
+        if new:
+            connection.execute(sa.insert(JOURNAL), list(new.values()))
 
 
 def _row(line: t.Any) -> dict[str, t.Any] | None:
@@ -59,7 +63,7 @@ def _row(line: t.Any) -> dict[str, t.Any] | None:
 def last(engine: sa.Engine) -> dict[str, str]:
     """Return per host the hash of the newest line that is known."""
     newest = sa.select(sa.func.max(JOURNAL.c.id)).group_by(JOURNAL.c.host)
-    with engine.connect() as connection:
+    with reading(engine, "the hosts' journals") as connection:
         return {
             row.host: row.chain for row in connection.execute(sa.select(JOURNAL.c.host, JOURNAL.c.chain).where(JOURNAL.c.id.in_(newest)))
         }
@@ -67,6 +71,6 @@ def last(engine: sa.Engine) -> dict[str, str]:
 
 def lines(engine: sa.Engine, host: str) -> list[dict[str, t.Any]]:
     """Return what is known of a host's journal."""
-    with engine.connect() as connection:
+    with reading(engine, "the hosts' journals") as connection:
         rows = connection.execute(sa.select(JOURNAL.c.line).where(JOURNAL.c.host == host).order_by(JOURNAL.c.id)).scalars()
         return [json.loads(text) for text in rows]

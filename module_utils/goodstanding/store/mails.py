@@ -10,7 +10,7 @@ import typing as t
 import sqlalchemy as sa
 
 from ..findings.times import iso
-from .database import METADATA, StoreError, _reason, writing
+from .database import METADATA, StoreError, reason, writing
 
 MAILS = sa.Table(
     "report_mails",
@@ -46,7 +46,7 @@ def claim(engine: sa.Engine, report: str, run_id: str, message_id: str, now: flo
             row = {"report": report, "run_id": run_id, "message_id": message_id, "time": iso(now), "state": SENDING, "detail": ""}
             connection.execute(sa.insert(MAILS).values(row))
     except sa.exc.SQLAlchemyError as exc:
-        raise StoreError(f"the mail of a report cannot be recorded, and was not sent: {_reason(exc)}") from None
+        raise StoreError(f"the mail of a report cannot be recorded, and was not sent: {reason(exc)}") from None
     return None
 
 
@@ -65,4 +65,4 @@ def _change(engine: sa.Engine, what: t.Any) -> None:
         with writing(engine) as connection:
             connection.execute(what)
     except sa.exc.SQLAlchemyError as exc:
-        raise StoreError(f"what became of the mail of a report cannot be recorded, and it is not sent again: {_reason(exc)}") from None
+        raise StoreError(f"what became of the mail of a report cannot be recorded, and it is not sent again: {reason(exc)}") from None

@@ -16,7 +16,7 @@ import typing as t
 import sqlalchemy as sa
 
 from ..dkim.rotation import Key, Slot
-from .database import METADATA, StoreError
+from .database import METADATA, StoreError, reading
 
 SLOTS = sa.Table(
     "dkim_slots",
@@ -37,6 +37,7 @@ VERSION = sa.Table(
 #: So many seconds between the decision and the update of a zone are enough.
 HOLD = 60.0
 _NAMES = set(Slot._fields)
+_WHAT = "the DKIM keys"
 
 
 class Known(t.NamedTuple):
@@ -60,25 +61,25 @@ NOBODY = Hold("")
 def load(engine: sa.Engine) -> Known:
     """Return all slots, sorted. StoreError where they cannot be read."""
     try:
-        with engine.connect() as connection:
+        with reading(engine, _WHAT) as connection:
             # First: where another run writes between the two, what is read is newer than its number, and saving is refused.
-            row = connection.execute(sa.select(VERSION)).first()
+            row = _standing(connection)
             rows = connection.execute(sa.select(SLOTS.c.slot)).scalars().all()
         slots = [Slot(**{name: value for name, value in json.loads(text).items() if name in _NAMES}) for text in rows]
-    except sa.exc.SQLAlchemyError as exc:
-        raise StoreError(f"the DKIM keys cannot be read from the store ({type(exc).__name__})") from None
     except (TypeError, ValueError):
         raise StoreError("a row of dkim_slots in the store is damaged: give the store back from its backup") from None
     return Known(sorted(slots), row.version if row else 0, row.holder if row else "")
 
 
+def _standing(connection: sa.Connection) -> sa.Row[t.Any] | None:
+    """Return the number that stands, with who keeps others out; None before the first run."""
+    return connection.execute(sa.select(VERSION)).first()
+
+
 def held(engine: sa.Engine, run: str, now: float) -> float:
     """Return for how many seconds another run keeps this one out; StoreError where that cannot be read."""
-    try:
-        with engine.connect() as connection:
-            row = connection.execute(sa.select(VERSION)).first()
-    except sa.exc.SQLAlchemyError as exc:
-        raise StoreError(f"the DKIM keys cannot be read from the store ({type(exc).__name__})") from None
+    with reading(engine, _WHAT) as connection:
+        row = _standing(connection)
     return 0.0 if row is None or row.holder == run else max(0.0, min(HOLD, row.held_until - now))
 
 

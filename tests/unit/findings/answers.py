@@ -54,3 +54,15 @@ def gathered(*results: dict, logs: dict | None = None, known: dict | None = None
     refused = fields.pop("refused", None)
     reputation = {"results": list(results), "left_out": [], "rejected": [], **fields}
     return observations.gather(reputation, logs or {}, replies, known or {}, NOW, refused=refused)
+
+
+def seen(done: observations.Gathered) -> observations.Known:
+    """What the store knows after these findings, where it knew nothing before."""
+    told = observations.heard(done.document).told
+    return {(*pair, code): row["since"] for pair, rows in told.items() for code, row in rows.items()}
+
+
+def is_over(done: observations.Gathered, subject: str, source: str, code: str) -> bool:
+    """Whether these findings end a listing."""
+    told, clean = observations.heard(done.document)
+    return (subject, source) in clean or code not in told.get((subject, source), {code: {}})

@@ -279,6 +279,15 @@ def test_what_the_run_that_locked_found_is_no_news(tmp_path, monkeypatch, incide
     assert cases[0].settled == settled
 
 
+@pytest.mark.parametrize(
+    ("times", "asked"),
+    [([], NOW), ([NOW - 30, NOW - 60], NOW - 60), ([NOW - 9000], NOW - 600), ([NOW + 9000], NOW), ([None], NOW)],
+)
+def test_when_the_sources_were_asked_is_within_the_run_whatever_a_hosts_clock_says(times, asked):
+    reputation = {"results": [{"asked_at": time} for time in times]}
+    assert run_findings.asked({"reputation": reputation}, {"run": {"started": iso(NOW - 600)}}, NOW) == asked
+
+
 def test_an_account_that_is_locked_already_is_not_called_open():
     proofs = {host: locked(PROOF, USER) for host in ("mx1", "mx2")}
     points = [point["what"] for point in finished(proved(assessed(), proofs=proofs))["open_points"]]
@@ -399,27 +408,6 @@ def test_a_findings_file_that_is_none_is_named(tmp_path, text, words):
         path.write_text(text)
     with pytest.raises(files.ReportError, match=words):
         files.load(str(path), SCHEMA)
-
-
-def test_observations_are_remembered_and_forgotten(tmp_path):
-    url = f"sqlite:///{tmp_path}/state/goodstanding.db"
-    assert database.open_existing(url) is None
-    engine = database.open_store(url)
-    database.save_observations(engine, {(A, "zen", "127.0.0.2"): "s1", (A, "zen", "127.0.0.4"): "s1", (B, "zen", ""): "s2"}, set(), {})
-    database.save_observations(engine, {(A, "zen", "127.0.0.4"): "s1"}, {(A, "zen")}, {})
-    assert database.observations(engine) == {(A, "zen", "127.0.0.4"): "s1", (B, "zen", ""): "s2"}
-    database.save_observations(engine, {}, {(B, "zen"), ("nobody", "zen")}, {})
-    assert database.observations(engine) == {(A, "zen", "127.0.0.4"): "s1"}
-
-
-def test_the_domains_that_refuse_an_address_are_remembered_as_long_as_it_is_refused(tmp_path):
-    engine = database.open_store(f"sqlite:///{tmp_path}/goodstanding.db")
-    first, second = {(A, "log:x"): {"a.test": 1.0, "b.test": 2.0}}, {(A, "log:x"): {"b.test": 3.0}}
-    database.save_observations(engine, {(A, "log:x", "S"): "s1"}, set(), first)
-    database.save_observations(engine, {(A, "log:x", "S"): "s1"}, {(A, "log:x")}, second)
-    assert database.refused_domains(engine) == {(A, "log:x"): {"a.test": 1.0, "b.test": 3.0}}
-    database.save_observations(engine, {}, {(A, "log:x")}, {})
-    assert database.refused_domains(engine) == {}
 
 
 def test_check_mode_makes_no_table(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from goodstanding_src.module_utils.goodstanding.findings.times import iso
 
 sys.path.insert(0, str(Path(__file__).parent))
-from answers import NOW, gathered, result, said
+from answers import NOW, gathered, is_over, result, said, seen
 
 A, B, C, D, E = (f"198.51.100.{number}" for number in range(11, 16))
 ZEN = "zen.spamhaus.org"
@@ -56,7 +56,7 @@ def test_the_same_new_code_on_most_addresses_is_a_suspected_fault():
     assert (fault["subjects"], fault["asked"]) == (3, 5)
     assert states(flood) == {A: "unknown", B: "unknown", C: "unknown", D: "clean", E: "clean"}
     # A second run that says the same is believed, and a share that is small from the start.
-    assert states(flood, known=done.seen)[A] == "listed"
+    assert states(flood, known=seen(done))[A] == "listed"
     assert states(result(said(A), said(B), clean=[C, D]))[A] == "listed"
     assert states(result(said(A), said(B), said(C)))[A] == "listed"
     # One address that was known does not make the others believed.
@@ -68,7 +68,7 @@ def test_since_when_a_listing_is_known():
     before = iso(NOW - 86400)
     done = gathered(result(said(A), said(B)), known={(A, ZEN, "127.0.0.4"): before})
     assert [row["since"] for row in done.document["observations"]] == [before, iso(NOW)]
-    assert done.seen == {(A, ZEN, "127.0.0.4"): before, (B, ZEN, "127.0.0.4"): iso(NOW)}
+    assert seen(done) == {(A, ZEN, "127.0.0.4"): before, (B, ZEN, "127.0.0.4"): iso(NOW)}
     # Another code of the same list is another listing.
     (row,) = gathered(result(said(A, codes=["127.0.0.10"])), known={(A, ZEN, "127.0.0.4"): before}).document["observations"]
     assert row["since"] == iso(NOW)
@@ -85,7 +85,7 @@ def test_since_when_a_listing_is_known():
     ],
 )
 def test_only_an_answer_ends_a_listing(found, cleared):
-    assert ((A, ZEN) in gathered(found, known={(A, ZEN, "127.0.0.4"): iso(NOW - 9)}).cleared) is cleared
+    assert is_over(gathered(found, known={(A, ZEN, "127.0.0.4"): iso(NOW - 9)}), A, ZEN, "127.0.0.4") is cleared
 
 
 REFUSED = {
@@ -134,7 +134,7 @@ REFUSED_BY = {(A, "log:microsoft"): {"a.test": NOW - 90000, "b.test": NOW - 8000
 )
 def test_only_mail_that_is_taken_again_ends_what_a_receiver_said(log, over):
     done = gathered(result(clean=[A]), logs={"mx1": log} if log else {}, known=KNOWN, refused=REFUSED_BY)
-    assert ((A, "log:microsoft") in done.cleared) is over
+    assert is_over(done, A, "log:microsoft", "S3150") is over
     assert [row["state"] for row in done.document["addresses"]] == ["clean" if over else "unknown"]
     assert [row["repair"] for row in done.document["lists"]] == (
         [] if over else ["Where nobody writes to it anyway, send a message to a.test from that address."]

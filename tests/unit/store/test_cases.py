@@ -205,7 +205,7 @@ def test_an_export_holds_everything_but_secrets_and_is_json(store):
     database.save_run(store, run(NOW, "r1"))
     told = json.loads(json.dumps(cases.export(store)))
     assert [row["id"] for row in told["cases"]] == sorted([CASE.id, FULL.id])
-    assert {"runs", "actions", "case_events", "case_requests", "journal", "observations"} <= set(told)
+    assert {"runs", "actions", "case_events", "case_requests", "journal"} <= set(told)
     assert "sealed" not in told
 
 
