@@ -183,7 +183,7 @@ make:
   description: Per host the keys to be made, as M(dkim_key) takes them.
   type: dict
   returned: success
-copy:
+take:
   description: Per host the keys that others hand over to it, as M(dkim_key) takes them once they are sealed.
   type: dict
   returned: success

@@ -259,11 +259,11 @@ def _undone(slots: list[Slot], slot: Slot, on: Slot) -> bool:
 
 
 class Orders(t.NamedTuple):
-    """What is to be carried out. make, copy, destroy: per host the option keys of dkim_key; give: per host the option keys of
+    """What is to be carried out. make, take, destroy: per host the option keys of dkim_key; give: per host the option keys of
     dkim_key_copy; sign: per host the option signing of dkim_signing; records: as dns_records takes them."""
 
     make: dict[str, list[dict[str, t.Any]]]
-    copy: dict[str, list[dict[str, t.Any]]]
+    take: dict[str, list[dict[str, t.Any]]]
     give: dict[str, list[dict[str, t.Any]]]
     destroy: dict[str, list[dict[str, t.Any]]]
     sign: dict[str, list[dict[str, t.Any]]]
@@ -291,7 +291,7 @@ def orders(slots: list[Slot], acts: list[Act], hosts: t.Mapping[str, Host], cust
         elif act.verb == "copy":
             key = {"domain": slot.domain, "selector": slot.selector, "type": slot.kind, "slot": slot.fixed, "fingerprint": slot.fingerprint,
                    "tags": dict(hosts[act.source].tags)}  # fmt: skip
-            found.copy.setdefault(act.host, []).append(key)
+            found.take.setdefault(act.host, []).append(key)
             found.give.setdefault(act.source, []).append({"to": act.host, "key": key})
         elif act.verb == "destroy":
             found.destroy.setdefault(act.host, []).append(

@@ -162,42 +162,51 @@ def begin(slots: list[Slot], wishes: list[Wish], policy: Policy, now: float, rot
     """Plan new keys. A line that has one on its way already goes on with that one. urgent: a break-in; the present keys are revoked as soon
     as the new ones sign, and one that was made before it and is on its way is taken back. seen: of the hosts, whether they made it."""
     policy.checked()
-    found, acts, saw = list(slots), [], seen or {}
     day = datetime.datetime.fromtimestamp(now, datetime.timezone.utc).date()
+    domains: dict[str, list[Slot]] = {}
+    for slot in slots:
+        domains.setdefault(slot.domain, []).append(slot)
+    acts: list[Act] = []
     for wish in sorted(wishes, key=lambda one: one.host != policy.canary):  # who goes first makes what is shared
-        mine = [slot for slot in found if slot.line == wish.line or (wish.shared and slot.group == wish.group)]
+        found = domains.pop(wish.domain, [])
         if urgent:
-            found = _each(found, [slot for slot in mine if _made_before(slot, mine, saw)], "withdraw", COMING)
-        lead = _lead(found, wish, policy, saw, rotation if urgent else "") if wish.shared else None
+            mine = [slot for slot in found if slot.line == wish.line or (wish.shared and slot.group == wish.group)]
+            found = _each(found, [slot for slot in mine if _made_before(slot, mine, seen or {})], "withdraw", COMING)
+        lead = _lead(found, wish.group, policy, seen or {}, rotation if urgent else "") if wish.shared else None
         if wish.shared:
             # What the others have gone beyond, or nobody can hand over.
             past = [slot for slot in found if slot.line == wish.line and slot.shared and not _is(slot, lead)]
             found = _each(found, past, "withdraw", COMING)
         coming = next((slot for slot in found if slot.line == wish.line and slot.state in COMING and not (slot.goal or slot.fault)), None)
-        if urgent and (coming or lead):
+        going_on = coming or lead
+        if urgent and going_on:
             # Under this name: who goes first is one question, and the same name again begins nothing.
-            for slot in _copies(coming or lead, found):
+            for slot in _copies(going_on, found):
                 found = _with(found, slot._replace(urgent=True, rotation=rotation))
             lead = lead and lead._replace(urgent=True, rotation=rotation)
-        if coming:
-            continue
         had = [slot for slot in found if slot.host == wish.host and _is(slot, lead)]
-        if lead is not None and all(slot.state == "active" and _has_not(slot, saw) for slot in had):
+        if not coming and lead is not None and all(slot.state == "active" and _has_not(slot, seen or {}) for slot in had):
             found = _joined(found, wish, lead, now)
-            continue
-        # On other hosts, too: under one name the two would be each other's forgery.
-        used = [slot.selector for slot in found if slot.domain == wish.domain]
-        selector = _free(found, wish, policy, now) if wish.fixed else selectors.fresh(day, wish.label or wish.host, wish.kind, used)
-        if not selector:
-            acts.append(Act("hold", wish.host, wish.domain, "", _why_none_is_free(found, wish, policy, now)))
-            continue
-        found = [slot for slot in found if slot.key != (wish.host, wish.domain, selector)]
-        # Of those who share it is the newest, whatever the clock did.
-        begun = max([now, *(slot.begun + 1 for slot in mine if slot.shared)])
-        found.append(Slot(wish.host, wish.domain, selector, wish.kind, "planned", now, rotation, fixed=bool(wish.fixed),
-                          urgent=urgent, begun=begun, first=wish.shared or wish.host == policy.canary,
-                          shared=wish.label if wish.shared else ""))  # fmt: skip
-    return Step(found, acts)
+        elif not coming:
+            new = Slot(wish.host, wish.domain, "", wish.kind, "planned", now, rotation, fixed=bool(wish.fixed), urgent=urgent, begun=now,
+                       first=wish.shared or wish.host == policy.canary, shared=wish.label if wish.shared else "")  # fmt: skip
+            found, fault = _planned(found, new, wish, policy, now, day)
+            acts += [Act("hold", wish.host, wish.domain, "", fault)] if fault else []
+        domains[wish.domain] = found
+    return Step([slot for found in domains.values() for slot in found], acts)
+
+
+def _planned(slots: list[Slot], new: Slot, wish: Wish, policy: Policy, now: float, day: datetime.date) -> tuple[list[Slot], str]:
+    """Add a new key under a selector that is free; return why there is none, or an empty text."""
+    # On other hosts, too: under one name the two would be each other's forgery.
+    used = [slot.selector for slot in slots]
+    selector = _free(slots, wish, policy, now) if wish.fixed else selectors.fresh(day, wish.label or wish.host, wish.kind, used)
+    if not selector:
+        return slots, _why_none_is_free(slots, wish, policy, now)
+    # Of those who share it is the newest, whatever the clock did.
+    begun = max([now, *(slot.begun + 1 for slot in slots if wish.shared and slot.group == wish.group)])
+    kept = [slot for slot in slots if slot.key != (wish.host, wish.domain, selector)]
+    return [*kept, new._replace(selector=selector, begun=begun)], ""
 
 
 def _made_before(slot: Slot, slots: list[Slot], seen: t.Mapping[Key, Seen]) -> bool:
@@ -230,56 +239,60 @@ def _gives(slot: Slot, seen: t.Mapping[Key, Seen]) -> bool:
     return bool(held) or (held is None and slot.state == "active")
 
 
-def _lead(slots: list[Slot], wish: Wish, policy: Policy, seen: t.Mapping[Key, Seen], urgent: str = "") -> Slot | None:
-    """Return the newest key that the hosts of a wish share and that can still be handed on. urgent: the name of a rotation after a
+def _lead(slots: list[Slot], group: Key, policy: Policy, seen: t.Mapping[Key, Seen], urgent: str = "") -> Slot | None:
+    """Return the newest key that a group of hosts shares and that can still be handed on. urgent: the name of a rotation after a
     break-in; a key that signs and is not of it may be in strange hands, as is one that a lost host has."""
-    group = [slot for slot in slots if slot.group == wish.group]
+    keys: dict[str, list[Slot]] = {}
+    back = {slot.line for slot in slots if slot.goal == "activate"}
+    for slot in slots:
+        if slot.group == group and slot.state not in GONE:
+            keys.setdefault(slot.selector, []).append(slot)
     found = []
-    for slot in group:
-        copies = _copies(slot, group)
+    for copies in keys.values():
         good = any(one.state == "active" and one.verified and not one.fault for one in copies)
         if (
-            slot.state in (*COMING, "active")
-            and slot.goal != "withdraw"
-            and any(_gives(one, seen) for one in copies)
+            any(_gives(one, seen) for one in copies)
             and not any(one.host in policy.lost for one in copies)
             and (good or not any(one.fault for one in copies))
-            and (urgent in ("", slot.rotation) or all(one.state in COMING for one in copies))
-            and not any(one.line == slot.line and one.goal == "activate" for one in slots)
+            and all(one.state in COMING or urgent in ("", one.rotation) for one in copies)
         ):
-            found.append(slot)
+            found += [one for one in copies if one.state in (*COMING, "active") and one.goal != "withdraw" and one.line not in back]
     return max(found, key=lambda one: (one.begun, one.selector)) if found else None
 
 
 def behind(slots: list[Slot], wanted: t.Iterable[Wish], policy: Policy, seen: t.Mapping[Key, Seen]) -> set[Wish]:
     """Return the wishes of hosts that share keys and are to get another one: the newest of the others, or a new one where nobody can hand
     over what they wait for."""
-    groups: dict[tuple[str, str], list[Slot]] = {}
+    domains: dict[str, list[Slot]] = {}
     for slot in slots:
-        groups.setdefault((slot.domain, slot.kind), []).append(slot)
+        domains.setdefault(slot.domain, []).append(slot)
+    leads: dict[Key, Slot | None] = {}
     found = set()
     for wish in wanted:
         if wish.shared:
-            group = groups.get((wish.domain, wish.kind), [])
-            lead = _lead(group, wish, policy, seen)
-            mine = [slot for slot in group if slot.host == wish.host]
-            dead = [slot for slot in mine if slot.shared and slot.state in COMING and not (slot.goal or slot.fault)
-                    and not any(_gives(one, seen) for one in _copies(slot, group))]  # fmt: skip
+            rows = domains.get(wish.domain, [])
+            if wish.group not in leads:
+                leads[wish.group] = _lead(rows, wish.group, policy, seen)
+            lead = leads[wish.group]
+            mine = [slot for slot in rows if slot.line == wish.line and slot.shared]
+            dead = [slot for slot in mine if slot.state in COMING and not (slot.goal or slot.fault)
+                    and not any(_gives(one, seen) for one in _copies(slot, rows))]  # fmt: skip
             if dead or (lead is not None and not any(_is(slot, lead) for slot in mine)):
                 found.add(wish)
     return found
 
 
 def exposed(slots: list[Slot], wanted: t.Iterable[Wish], policy: Policy) -> list[Wish]:
-    """Return the wishes of hosts whose key a lost host has, too, and that have no urgent one on its way yet."""
+    """Return the wishes of hosts whose key a lost host has, too, but for those for which an urgent one is on its way, or failed."""
     bad = {(slot.domain, slot.selector) for slot in slots if slot.shared and slot.host in policy.lost and slot.state not in GONE}
-    live = {slot.line for slot in slots if (slot.domain, slot.selector) in bad and slot.state in (*COMING, "active") and not slot.goal}
-    coming = {
-        slot.line
-        for slot in slots
-        if slot.urgent and slot.state in COMING and not (slot.goal or slot.fault) and (slot.domain, slot.selector) not in bad
-    }
-    return [wish for wish in wanted if wish.line in live - coming]
+    live: set[Key] = set()
+    answered: set[Key] = set()
+    for slot in slots:
+        if (slot.domain, slot.selector) in bad:
+            live |= {slot.line} if slot.state in (*COMING, "active") and not slot.goal else set()
+        elif slot.urgent and slot.state not in GONE and (slot.fault or (slot.state in COMING and not slot.goal)):
+            answered.add(slot.line)
+    return [wish for wish in wanted if wish.line in live - answered]
 
 
 def _joined(slots: list[Slot], wish: Wish, lead: Slot, now: float) -> list[Slot]:
@@ -299,7 +312,7 @@ def _free(slots: list[Slot], wish: Wish, policy: Policy, now: float) -> str:
     for selector in wish.fixed:
         last = [slot for slot in slots if (slot.domain, slot.selector) == (wish.domain, selector)]
         ours = all(slot.group == wish.group if wish.shared else slot.host == wish.host and not slot.shared for slot in last)
-        if ours and all(slot.state in GONE and (not slot.record or now >= slot.since + _rest(policy)) for slot in last):
+        if ours and all(slot.state in GONE and now >= slot.since + _rest(policy) for slot in last):
             return selector
     return ""
 
@@ -320,8 +333,8 @@ def undo(slots: list[Slot], key: Key) -> tuple[list[Slot], str]:
         raise RotationError(f"no key {key[2]} of {key[1]} on {key[0]} is known")
     same = _copies(slot, slots)  # a record that hosts share is one
     if slot.state in COMING:
-        back = {one.line for one in slots if one.goal == "activate"}
-        on = [one.host for one in same if one.state == "active" and one.line not in back]
+        leaving = {one.line for one in slots if one.goal == "activate"}
+        on = [one.host for one in same if one.state == "active" and one.line not in leaving]
         if on:
             raise RotationError(f"{slot.selector} of {slot.domain} signs on {', '.join(on)}: undo it there first, since the record is one")
         asked = any(one.asked for one in same)
@@ -490,7 +503,7 @@ def _another(slot: Slot, slots: list[Slot]) -> bool:
 
 def _waited(slot: Slot, slots: list[Slot]) -> bool:
     """Return whether the wait for this record is over on another host: it is one."""
-    return any(_is(one, slot) and one.key != slot.key and one.state in ("ready", "active") and not one.fault for one in slots)
+    return bool(slot.shared) and any(_is(one, slot) and one.state in ("ready", "active") and not one.fault for one in slots)
 
 
 def _broken(slots: list[Slot], seen: t.Mapping[Key, Seen]) -> list[Slot]:
