@@ -40,7 +40,8 @@ COPY = {"verb": "copy", "host": "mx2", "domain": "a.test", "selector": "new.mx",
 SHARING = {**DUE, "make": {}, "records": [], "take": {"mx2": [SHARED]}, "give": {"mx1": [{"to": "mx2", "key": SHARED}]}, "acts": [COPY]}
 
 
-def test_a_shared_key_goes_sealed_from_the_host_that_has_it_to_the_one_that_asked(play, tmp_path):
+def test_a_shared_key_goes_sealed_from_the_host_that_has_it_to_the_one_that_asked(play, tmp_path, monkeypatch):
+    monkeypatch.setenv("ANSIBLE_VERBOSITY", "3")
     answer = {"changed": True, "public": "cHVibGlj", "sealed": [SEALED, {**SEALED, "to": "mx3"}], "faults": []}
     done, _, output = play("rotate_dkim", played={**PLAYED, "dkim_rotation": SHARING, "dkim_key_copy": answer}, dkim_domains=["a.test"])
     rows = [json.loads(line) for line in (tmp_path / "log.arguments").read_text().splitlines()]
