@@ -457,6 +457,8 @@ def _after_signing(slot: Slot, slots: list[Slot], saw: Seen, policy: Policy, now
     if slot.state == "retiring":
         if slot.goal == "activate" and saw.signing and saw.served:
             return _to(slot, "active", now, goal="", verified=0.0, fault="")
+        if slot.goal == "activate" and _has_not(slot, {slot.key: saw}):
+            return slot._replace(goal="")  # the host has it no more: there is no way back to it
         if saw.signing and slot.goal != "activate" and slot.since < now:
             return slot._replace(since=now)  # somebody let it sign again: its time begins anew
         if saw.primary == "revoked":
