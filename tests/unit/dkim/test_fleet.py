@@ -191,6 +191,16 @@ def test_all_taken_back_is_the_newest_of_those_who_share():
     assert [(slot.host, slot.selector) for slot in slots if slot.goal == "activate"] == [("mx1", "old")]
 
 
+def test_a_shared_key_that_signs_on_one_host_and_is_ready_on_another_is_taken_back_on_both():
+    old = [SLOT._replace(host=name, shared="mx", selector="old", state="retiring", begun=NOW - 1) for name in ("mx1", "mx2")]
+    new = [SLOT._replace(host="mx1", shared="mx", state="ready"), SLOT._replace(host="mx2", shared="mx")]
+    slots, told = fleet.taken_back([old[0]._replace(state="active"), old[1], *new], SLOT.selector)
+    assert len(told) == 2
+    assert {(slot.host, slot.selector): slot.goal for slot in slots if slot.goal} == {
+        ("mx2", "old"): "activate", ("mx1", SLOT.selector): "withdraw"
+    }  # fmt: skip
+
+
 def test_what_mail_dns_publishes():
     fixed = SLOT._replace(domain="c.test", selector="s1.mx1", fixed=True, state="revoked")
     assert fleet.public([SLOT, fixed, SLOT._replace(selector="n", state="planned", record="")], CUSTOMERS) == [

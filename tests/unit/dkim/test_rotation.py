@@ -493,6 +493,61 @@ def test_who_fails_with_a_shared_key_holds_the_others_and_no_further_key_is_made
     assert {slot.rotation for slot in slots if slot.state == "active"} == {"three"}
 
 
+def test_who_went_ahead_while_the_first_was_out_of_reach_is_waited_for_by_it():
+    world = World()
+    slots = rotation.begin([], sharing(("mx1", "mx2")), POLICY, world.now, "one").slots
+    ready = [slot._replace(state="ready", fingerprint="k", record="p=k") for slot in slots]
+    proven = Seen(True, "k", "p=k", "equal", True, (), WAIT, False)
+    ahead = next(slot for slot in ready if slot.host == "mx1")._replace(state="active", asked=True)
+    first = next(slot for slot in ready if slot.host == "mx2")
+    for one, verb in ((ahead, "wait"), (ahead._replace(verified=1.0), "switch"), (ahead._replace(fault="body hash"), "hold")):
+        signing = proven._replace(signing=not one.fault)
+        acts = rotation.step([one, first], {one.key: signing, first.key: proven}, POLICY, world.now).acts
+        assert [act.verb for act in acts if act.host == "mx2"] == [verb]
+
+
+def test_a_new_host_gets_no_key_that_failed_and_none_that_a_lost_host_has():
+    world, slots = first_shared_key(("mx1", "mx2"))
+    old, two = slots[0].selector, sharing(("mx1", "mx2"))
+    joined = rotation.begin(slots, sharing(("mx3",)), POLICY._replace(lost=("mx2",)), world.now, "day", seen=world.see(slots)).slots
+    assert joined[-1].host == "mx3" and joined[-1].selector != old
+    slots = rotation.begin(slots, two, POLICY, world.now, "two", seen=world.see(slots)).slots
+    world.bad = {slot.key for slot in slots if slot.rotation == "two" and slot.host == "mx2"}
+    slots = shared_to_the_end(world, slots, wanted=two)
+    slots = shared_to_the_end(world, slots, days=1)
+    assert on(slots)["mx3"] == old
+
+
+def test_a_copy_that_was_taken_back_and_never_signed_goes_from_its_host_alone():
+    world, slots = first_shared_key(("mx1", "mx2"))
+    copy = slots[0]._replace(host="mx3", state="ready", goal="withdraw", asked=False, verified=0.0, first=False)
+    world.keys[copy.key] = copy.fingerprint
+    step = rotation.step([*slots, copy], world.see([*slots, copy]), POLICY, world.now)
+    assert [(act.verb, act.host) for act in step.acts] == [("destroy", "mx3")]
+    del world.keys[copy.key]
+    step = rotation.step(step.slots, world.see(step.slots), POLICY, world.now)
+    assert step.slots[-1].state == "removed" and step.acts == []
+
+
+def test_a_host_that_holds_something_else_under_the_selector_is_not_taken_for_one_that_has_the_key():
+    slots = rotation.begin([], sharing(("mx1", "mx2")), POLICY, 1.0, "one").slots
+    other = {slot.key: Seen(slot.host == "mx1", "SHA256:other" if slot.host == "mx1" else "", "p=x", "absent", False) for slot in slots}
+    assert {slot.state for slot in rotation.step(slots, other, POLICY, 2.0).slots} == {"planned"}
+    known = [slot._replace(fingerprint="SHA256:x", record="p=y") for slot in slots]
+    assert {slot.state for slot in rotation.step(known, other, POLICY, 2.0).slots} == {"planned"}
+
+
+def test_after_a_host_was_lost_one_urgent_key_is_made_and_where_it_fails_no_further_one():
+    world, slots = first_shared_key(("mx1", "mx2"))
+    policy = POLICY._replace(lost=("mx2",))
+    wanted = sharing(("mx1",))
+    assert rotation.exposed(slots, wanted, POLICY) == [] and rotation.exposed(slots, wanted, policy) == wanted
+    slots = rotation.begin(slots, wanted, policy, world.now, "lost", True, world.see(slots)).slots
+    assert rotation.exposed(slots, wanted, policy) == []
+    failed = slots[-1]._replace(state="retiring", fault="body hash")
+    assert rotation.exposed([*slots[:-1], failed], wanted, policy) == []
+
+
 def test_a_customers_shared_selector_is_taken_anew_by_those_who_share_it_alone():
     fixed = ("s1.all", "s2.all")
     slots = rotation.begin([], sharing(fixed=fixed), POLICY, 1.0, "one").slots
@@ -500,8 +555,9 @@ def test_a_customers_shared_selector_is_taken_anew_by_those_who_share_it_alone()
     gone = [slot._replace(state="gravestone", record="p=x") for slot in slots]
     after = 1.0 + POLICY.retire
     assert {slot.selector for slot in rotation.begin(gone, sharing(fixed=fixed), POLICY, after, "two").slots} == {"s1.all"}
+    (apart,) = rotation.begin(gone[:1], [Wish("mx2", "a.test", label="y", fixed=fixed, shared=True)], POLICY, after, "two").slots[1:]
     (other,) = rotation.begin(gone[:1], [Wish("mx1", "a.test", label="x", fixed=fixed)], POLICY, after, "two").slots[1:]
-    assert other.selector == "s2.all"
+    assert other.selector == apart.selector == "s2.all"
 
 
 def test_a_customers_slot_takes_another_key_only_after_it_rested():
