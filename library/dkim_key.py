@@ -10,7 +10,8 @@ module: dkim_key
 short_description: Make, keep, take in, retire and destroy the DKIM keys of a mail host
 description:
   - A private key is made on the host that signs with it, written there with mode 0600 as a new file of the signer's user, and returned to
-    nobody. What is returned is public; the record, its strings of up to 255 octets, its fingerprint and the path.
+    nobody; one that hosts share goes to them sealed (M(dkim_key_copy)). What is returned is public; the record, its strings of up to 255
+    octets, its fingerprint and the path.
   - A selector is one key's for ever. Where another key is needed, a new selector is made, such as V(20261123.mx1); a named one is refused.
   - The signer's own rule for key files is tried as its user. OpenDKIM defers all mail where it does not like a file, and Rspamd sends
     without a signature where it cannot read one.
@@ -79,6 +80,16 @@ options:
       source:
         description: Take the key in from this file of the host, which stays as it is; needs O(keys[].selector).
         type: path
+      fingerprint:
+        description: >-
+          Take the key with this fingerprint in, which another host has and hands over in O(keys[].sealed); needs O(keys[].selector).
+          Where this host has it already, it stays.
+        type: str
+        default: ""
+      sealed:
+        description: The key as M(dkim_key_copy) sealed it for this host.
+        type: str
+        default: ""
       format:
         description: How the file holds the key; V(auto) is what the signer of this host reads.
         type: str
@@ -172,7 +183,7 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.goodstanding.dkim import hostkeys, signers
+from ..module_utils.goodstanding.dkim import hostkeys, signers, transfer
 from ..module_utils.goodstanding.dkim.hostkeys import Done, Ring, Rules, Wanted
 from ..module_utils.goodstanding.host.command import runner
 from ..module_utils.goodstanding.host.files import HostError, Run, alone
@@ -186,6 +197,8 @@ _KEY: dict[str, dict] = {
     "allow_1024": {"type": "bool", "default": False},
     "state": {"type": "str", "choices": ["present", "retired", "absent"], "default": "present"},
     "source": {"type": "path"},
+    "fingerprint": {"type": "str", "default": ""},
+    "sealed": {"type": "str", "default": "", "no_log": True},
     "format": {"type": "str", "choices": ["auto", "pkcs8", "pkcs1", "seed", "seed_public"], "default": "auto"},
     "tags": {"type": "dict", "default": {}},
     "slot": {"type": "bool", "default": False},
@@ -196,7 +209,8 @@ def _wanted(entry: dict, p: dict, signer: str) -> Wanted:
     return Wanted(
         entry["domain"], entry["selector"], entry["type"], entry["size"] or 0, entry["state"], signer, p["directory"] or "", p["user"],
         "" if entry["format"] == "auto" else entry["format"], entry["source"] or "", entry["slot"],
-        tuple((name, str(value)) for name, value in entry["tags"].items()),
+        tuple((tag, str(value)) for tag, value in entry["tags"].items()), entry["fingerprint"],
+        entry["sealed"],
     )  # fmt: skip
 
 
@@ -226,6 +240,8 @@ def _bring(module: AnsibleModule, run: Run) -> list[Done]:
         ring.book.save()
         module.fail_json(msg=str(exc), **_told(done))
     ring.book.save()
+    if any(entry["sealed"] for entry in p["keys"]) and not module.check_mode:
+        hostkeys.destroy(transfer.path())  # what it opens is here now
     return done
 
 
@@ -247,7 +263,7 @@ def _told(done: list[Done]) -> dict:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            # no_log of a private key is not needed: none is ever taken or given.
+            # no_log of a private key is not needed: none is ever taken or given, but sealed.
             "keys": {"type": "list", "elements": "dict", "default": [], "options": _KEY, "no_log": False},
             "domains": {"type": "list", "elements": "str", "default": []},
             "types": {"type": "list", "elements": "str", "choices": ["rsa", "ed25519"], "default": ["rsa"]},

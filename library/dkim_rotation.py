@@ -35,7 +35,8 @@ options:
   hosts:
     description: >-
       Per host C(label) (ends its selectors), C(domains), C(ed25519), C(size) and C(tags) of new keys, C(signing) (what it signs beside, as
-      M(dkim_signing) takes it) and C(seen) (the result of M(dkim_key_info)).
+      M(dkim_signing) takes it), C(seen) (the result of M(dkim_key_info)) and C(shared) (per domain whose key other hosts have, too, a word;
+      those that name the same one share it, and its selectors end in it).
     type: dict
     default: {}
   customers:
@@ -168,17 +169,26 @@ RETURN = r"""
 slots:
   description: >-
     Every key, with C(host), C(domain), C(selector), C(kind), C(state), C(since), C(rotation), C(fingerprint), C(verified), C(fault),
-    C(goal), C(fixed), C(urgent), and C(why), a sentence on what is due.
+    C(goal), C(fixed), C(urgent), C(shared) (the word of those who have this key), and C(why), a sentence on what is due.
   type: list
   elements: dict
   returned: success
 acts:
-  description: What is due, each with C(verb), C(host), C(domain), C(selector), C(why).
+  description: >-
+    What is due, each with C(verb), C(host), C(domain), C(selector), C(why), and C(source), the host that hands a shared key over.
   type: list
   elements: dict
   returned: success
 make:
   description: Per host the keys to be made, as M(dkim_key) takes them.
+  type: dict
+  returned: success
+take:
+  description: Per host the keys that others hand over to it, as M(dkim_key) takes them once they are sealed.
+  type: dict
+  returned: success
+give:
+  description: Per host the keys that it hands over, as M(dkim_key_copy) takes them.
   type: dict
   returned: success
 destroy:
@@ -253,6 +263,7 @@ def fleet_of(p: Row) -> dict[str, fleet.Host]:
             bool(row.get("ed25519")), int(row.get("size") or 2048),
             tuple(sorted((str(tag), str(value)) for tag, value in (row.get("tags") or {}).items())),
             tuple(row.get("signing") or ()), row.get("seen") or {},
+            {str(domain).lower(): str(label) for domain, label in (row.get("shared") or {}).items()},
         )
         for name, row in sorted(p["hosts"].items())
     }  # fmt: skip
@@ -281,9 +292,18 @@ def begun(
         return slots, [], told
     day = datetime.datetime.fromtimestamp(now, datetime.timezone.utc).strftime("%Y%m%d")
     named = p["rotation"] or (f"emergency-{day}" if p["emergency"] else "")
-    due = fleet.due(slots, wanted, named, p["rotate_days"] * rotation.DAY, now, fleet.missing(slots, hosts))
-    step = rotation.begin(slots, due, rules, now, named or day, p["emergency"], fleet.seen(slots, hosts, {}, {}))
-    return step.slots, step.acts, []
+    seen = fleet.seen(slots, hosts, {}, {})
+    # Only a host that was looked at can make for others, or take what they made.
+    able = [wish for wish in wanted if not wish.shared or hosts[wish.host].looked_at]
+    acts: list[rotation.Act] = []
+    exposed = rotation.exposed(slots, able, rules)
+    if exposed:
+        slots, acts = rotation.begin(slots, exposed, rules, now, f"lost-{day}", True, seen)
+        able = [wish for wish in able if wish not in exposed]
+    behind = rotation.behind(slots, able, rules, seen)
+    due = fleet.due(slots, able, named, p["rotate_days"] * rotation.DAY, now, fleet.missing(slots, hosts), behind)
+    step = rotation.begin(slots, due, rules, now, named or day, p["emergency"], seen)
+    return step.slots, [*acts, *step.acts], []
 
 
 def proven(slots: list[Slot], hosts: dict[str, fleet.Host], zones: dict[bytes, served.Zone]) -> dict[Key, tuple[int, str]]:

@@ -190,7 +190,10 @@ def fleet(tmp_path_factory):
 
 
 def _names(slots: list[dict[str, t.Any]], zone: str) -> list[str]:
-    names = (f"{row['selector']}.{CUSTOMER}._domainkey.{KEYS}" if row["fixed"] else f"{row['selector']}._domainkey.{OURS}" for row in slots)
+    names = (
+        f"{row['selector']}.{CUSTOMER}._domainkey.{KEYS}" if row["fixed"] else f"{row['selector']}._domainkey.{row['domain']}"
+        for row in slots
+    )
     return [name for name in names if name.endswith(f".{zone}")]
 
 
@@ -392,6 +395,55 @@ def test_after_a_break_in_the_old_keys_are_revoked_and_destroyed_at_once_whereve
     assert changed(fleet.run()) == 0
 
 
+SHARING = {"dkim_domains": [OURS, CUSTOMER, KEYS], "dkim_shared": {KEYS: f"both-{RUN}"}}
+
+
+def test_hosts_that_share_a_key_sign_with_one_selector_and_get_it_sealed_where_a_run_was_killed_too(fleet):
+    fleet.kill_at("copy", **SHARING)
+    assert fleet.states(KEYS) == {"mx1": "generated", "mx2": "planned"}
+    fleet.run("-vvv", **SHARING)
+    assert fleet.states(KEYS) == {"mx1": "active", "mx2": "active"}
+    rows = [row for row in fleet.slots() if row["domain"] == KEYS]
+    assert all(row["verified"] for row in rows) and len({(row["selector"], row["fingerprint"]) for row in rows}) == 1
+    assert changed(fleet.run(**SHARING)) == 0
+    for host in HOSTS:
+        on(host, "sh", "-c", f"rm -f /var/mail/root; mkdir -p {MAILS}; touch {MAILS}/running")
+        on(host, "tee", f"{MAILS}/mail.py", data=MAIL)
+        on(
+            host,
+            "systemd-run",
+            "--quiet",
+            "--collect",
+            f"--unit=shared-mail-{host}-{RUN}",
+            "python3",
+            f"{MAILS}/mail.py",
+            KEYS,
+            MAILS,
+            host,
+        )
+    time.sleep(3)
+    records = functools.lru_cache(text)
+    for host in HOSTS:
+        accepted, received = mail_of(host)
+        assert accepted and accepted <= set(received)
+        for number in accepted:
+            signed = dkim.DKIM(received[number])
+            assert signed.verify(dnsfunc=lambda name, timeout=5: records(name.decode())), f"{host}: message {number} does not verify"
+            assert f"s={rows[0]['selector']};".encode() in re.sub(rb"\s", b"", received[number]), f"{host}: another selector signed"
+    for host in HOSTS:
+        assert "dkim_transfer.key" not in on(host, "ls", "-a", "/var/lib/goodstanding")
+
+
+def test_an_emergency_replaces_a_shared_key_on_all_hosts_and_revokes_it_when_none_signs_with_it(fleet):
+    (old,) = {row["selector"] for row in fleet.slots() if row["domain"] == KEYS}
+    fleet.run("-vvv", dkim_emergency=True, **SHARING)
+    assert fleet.states(KEYS, state="active", urgent=True) == {"mx1": "active", "mx2": "active"}
+    assert fleet.states(KEYS, selector=old) == {"mx1": "gravestone", "mx2": "gravestone"}
+    assert text(f"{old}._domainkey.{KEYS}") == b"v=DKIM1; p="
+    assert old not in on("mx1", "ls", "/etc/dkimkeys") + on("mx2", "ls", "/var/lib/rspamd/dkim")
+    assert changed(fleet.run(**SHARING)) == 0
+
+
 def test_no_private_octet_is_in_what_was_said_or_stored(fleet):
     data = "".join(fleet.outputs) + fleet.store.read_bytes().decode("latin-1")
     data += "".join(path.read_text() for path in (fleet.folder / "journal").rglob("*") if path.is_file())
@@ -399,3 +451,4 @@ def test_no_private_octet_is_in_what_was_said_or_stored(fleet):
         needles, seen, places = script(host, LEAKS, data=data).strip().split(" ", 2)
         assert int(needles) > 100 and int(seen) > 20 and places == "[]", f"private octets on {host}: {places}"
     assert SECRET not in data
+    assert not re.search(r"sealed['\"]?: ['\"]?[A-Za-z0-9+/]{60}", data), "what is sealed is said nowhere, either"

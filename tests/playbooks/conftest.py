@@ -21,6 +21,8 @@ import json, sys
 arguments = json.load(open(sys.argv[1]))
 with open({log!r}, "a") as file:
     file.write({name!r} + " " + ",".join(arguments.get("accounts", [])) + "\\n")
+with open({log!r} + ".arguments", "a") as file:
+    file.write(json.dumps([{name!r}, arguments]) + "\\n")
 print(json.dumps({answer!r}))
 """
 ANSWERS = {

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 KEY = {"domain": "a.test", "selector": "new.mx1", "type": "rsa"}
 DUE = {
     "changed": False, "acts": [], "told": [], "faults": [], "cnames": [], "policies": {}, "pause": None, "slots": [], "dkim": [],
-    "make": {"mx1": [KEY]}, "destroy": {}, "sign": {"mx2": [{"domain": "a.test", "selectors": ["old.mx2"]}]},
+    "make": {"mx1": [KEY]}, "take": {}, "give": {}, "destroy": {}, "sign": {"mx2": [{"domain": "a.test", "selectors": ["old.mx2"]}]},
     "records": [{"name": "x._domainkey.a.test", "type": "TXT", "values": ["v=DKIM1; p="]}],
 }  # fmt: skip
 PLAYED = {
@@ -30,3 +32,30 @@ def test_a_zone_that_cannot_be_changed_keeps_no_host_from_what_is_due_and_the_ru
     assert {"dns_records", "dkim_key", "dkim_signing"} <= set(calls), output
     assert done == code, output
     assert ("192.0.2.53 does not answer" in output.partition("Make sure that nothing waits for a person")[2]) is (code != 0)
+
+
+SHARED = {"domain": "a.test", "selector": "new.mx", "type": "rsa", "slot": False, "fingerprint": "SHA256:x", "tags": {}}
+SEALED = {"to": "mx2", "key": {**SHARED, "sealed": "c2VhbGVk" * 5}}
+COPY = {"verb": "copy", "host": "mx2", "domain": "a.test", "selector": "new.mx", "why": "mx1 has the key", "source": "mx1"}
+SHARING = {**DUE, "make": {}, "records": [], "take": {"mx2": [SHARED]}, "give": {"mx1": [{"to": "mx2", "key": SHARED}]}, "acts": [COPY]}
+
+
+def test_a_shared_key_goes_sealed_from_the_host_that_has_it_to_the_one_that_asked(play, tmp_path, monkeypatch):
+    monkeypatch.setenv("ANSIBLE_VERBOSITY", "3")
+    answer = {"changed": True, "public": "cHVibGlj", "sealed": [SEALED, {**SEALED, "to": "mx3"}], "faults": []}
+    done, _, output = play("rotate_dkim", played={**PLAYED, "dkim_rotation": SHARING, "dkim_key_copy": answer}, dkim_domains=["a.test"])
+    rows = [json.loads(line) for line in (tmp_path / "log.arguments").read_text().splitlines()]
+    asked, sealed = [given for name, given in rows if name == "dkim_key_copy"]
+    assert asked["state"] == "asked", output
+    assert (sealed["state"], sealed["receivers"], sealed["keys"]) == ("sealed", {"mx2": "cHVibGlj"}, [{"to": "mx2", "key": SHARED}])
+    assert [given["keys"] for name, given in rows if name == "dkim_key"] == [[SEALED["key"]]]
+    assert SEALED["key"]["sealed"] not in output
+    assert done == 2 and "mx1 has the key" in output.partition("Make sure that nothing waits for a person")[2], "it is still due at the end"
+
+
+def test_where_a_key_cannot_be_handed_over_the_reason_is_told_and_the_host_goes_on(play, tmp_path):
+    answer = {"failed": True, "msg": "there is no room for the key"}
+    done, _, output = play("rotate_dkim", played={**PLAYED, "dkim_rotation": SHARING, "dkim_key_copy": answer}, dkim_domains=["a.test"])
+    calls = (tmp_path / "log").read_text().split()
+    assert calls.count("dkim_key_copy") == 2 and "dkim_key" not in calls and "dkim_signing" in calls, output
+    assert done == 2 and output.count("there is no room for the key") == 2 and "censored" not in output, output

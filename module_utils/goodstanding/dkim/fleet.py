@@ -16,7 +16,7 @@ from . import record, selectors
 from .rotation import COMING, GONE, Act, Key, Policy, RotationError, Seen, Slot, Wish, answered, undo
 
 #: What a run carries out; the others wait for time, for servers or for a person.
-DOING = ("make", "publish", "switch", "stop", "revoke", "restore", "unpublish", "destroy")
+DOING = ("make", "copy", "publish", "switch", "stop", "revoke", "restore", "unpublish", "destroy")
 #: What takes a record away: done late, upon a decision that was overtaken, it would let mail fail.
 TAKING = ("revoke", "unpublish")
 _WRONG = {"absent": "is not", "other": "has another value", "revoked": "is revoked"}
@@ -26,7 +26,8 @@ SLOTS = 3
 
 class Host(t.NamedTuple):
     """A host as the inventory has it, and what was seen of it. signing: rows of domain, selectors and subdomains, of which those of other
-    domains go on; seen: the result of M(dkim_key_info), or what came in its place."""
+    domains go on; seen: the result of M(dkim_key_info), or what came in its place; shared: domains whose key other hosts have, too, those
+    that name the same label."""
 
     name: str
     label: str
@@ -36,6 +37,7 @@ class Host(t.NamedTuple):
     tags: tuple[tuple[str, str], ...] = ()
     signing: tuple[dict[str, t.Any], ...] = ()
     seen: t.Mapping[str, t.Any] = {}
+    shared: t.Mapping[str, str] = {}
 
     @property
     def looked_at(self) -> bool:
@@ -65,26 +67,34 @@ def where(slot: Slot, customers: t.Mapping[str, str]) -> Where | None:
 
 
 def wishes(hosts: t.Iterable[Host], customers: t.Mapping[str, str], number: int = SLOTS) -> list[Wish]:
-    """Return the lines of keys that are wanted. RotationError where two hosts would have one customer's selectors."""
+    """Return the lines of keys that are wanted. RotationError where two hosts would have one customer's selectors unawares."""
     found: list[Wish] = []
     taken: dict[tuple[str, str], str] = {}
     for host in hosts:
-        label = re.sub(r"[^a-z0-9-]", "-", host.label.lower().partition(".")[0]).strip("-")[:40].strip("-")
         for domain in sorted({domain.lower() for domain in host.domains}):
             selectors.check(domain, "x")
-            if domain in customers and taken.setdefault((domain, label), host.name) != host.name:
-                raise RotationError(
-                    f"{host.name} and {taken[domain, label]} have one label, {label}: set dkim_label, since {domain} needs two"
-                )
+            shared = domain in host.shared
+            label = _label(host.shared[domain] if shared else host.label)
+            if shared and not label:
+                raise RotationError(f"{host.name} shares the key of {domain} under no name: dkim_shared has a word for each domain")
+            who = "dkim_shared" if shared else host.name
+            if domain in customers and taken.setdefault((domain, label), who) != who:
+                raise RotationError(f"{who} and {taken[domain, label]} have one label, {label}: set dkim_label, since {domain} needs two")
             for kind in host.kinds:
                 names = tuple(f"s{at}{'-ed' if kind == 'ed25519' else ''}.{label}" for at in range(1, number + 1))
-                found.append(Wish(host.name, domain, kind, label, names if domain in customers else ()))
+                found.append(Wish(host.name, domain, kind, label if shared else host.label, names if domain in customers else (), shared))
     return found
 
 
-def due(slots: list[Slot], wanted: list[Wish], rotation: str, every: float, now: float, missing: t.Container[Key] = ()) -> list[Wish]:
+def _label(text: str) -> str:
+    """Return a name as selectors end in it."""
+    return re.sub(r"[^a-z0-9-]", "-", text.lower().partition(".")[0]).strip("-")[:40].strip("-")
+
+
+def due(slots: list[Slot], wanted: list[Wish], rotation: str, every: float, now: float, missing: t.Container[Key] = (),
+        behind: t.Container[Wish] = ()) -> list[Wish]:  # fmt: skip
     """Return the lines that are to have a new key: those that never had one, those whose key is missing, those that this rotation, named by
-    a person, has not reached, and those whose newest key is older than every seconds (0: never)."""
+    a person, has not reached, those whose newest key is older than every seconds (0: never), and those behind the others who share it."""
     lines: dict[Key, list[Slot]] = {}
     for slot in slots:
         lines.setdefault(slot.line, []).append(slot)
@@ -94,7 +104,7 @@ def due(slots: list[Slot], wanted: list[Wish], rotation: str, every: float, now:
         named = rotation and all(slot.rotation != rotation for slot in mine)
         # A key that was taken back at once is no reason for the next one: then a person says when.
         old = every and mine and all(now - slot.begun >= every for slot in mine)
-        if not mine or named or old or any(slot.key in missing for slot in mine):
+        if not mine or named or old or wish in behind or any(slot.key in missing for slot in mine):
             found.append(wish)
     return found
 
@@ -164,7 +174,11 @@ def former(slots: list[Slot], customers: t.Mapping[str, str]) -> list[str]:
 def adopted(slots: list[Slot], hosts: t.Iterable[Host], customers: t.Mapping[str, str], now: float) -> list[Slot]:
     """Take in the keys that dkim_key made and that sign already, where nothing is known of the line: they are the way back."""
     lines = {slot.line for slot in slots}
-    found = list(slots)
+    found, hosts = list(slots), list(hosts)
+    on: dict[tuple[str, str], set[str]] = {}
+    for host in hosts:
+        for row in host.seen.get("keys", ()):
+            on.setdefault((row["domain"], row["fingerprint"]), set()).add(host.name)
     for host in hosts:
         for row in host.seen.get("keys", ()):
             signs = (host.seen["probes"].get(row["domain"]) or {}).get("signs") or ()
@@ -172,8 +186,9 @@ def adopted(slots: list[Slot], hosts: t.Iterable[Host], customers: t.Mapping[str
             if line in lines or row["domain"] not in host.domains or row["domain"] in customers or row["selector"].lower() not in signs:
                 continue
             begun = min(float(row["since"]), now)
+            shared = _label(host.shared.get(row["domain"], "")) if len(on[row["domain"], row["fingerprint"]]) > 1 else ""
             found.append(Slot(host.name, row["domain"], row["selector"].lower(), row["kind"], "active", now, "taken in", row["fingerprint"],
-                              row["record"], True, begun=begun))  # fmt: skip
+                              row["record"], True, begun=begun, shared=shared))  # fmt: skip
     return found
 
 
@@ -219,13 +234,17 @@ def taken_back(slots: list[Slot], what: str) -> tuple[list[Slot], list[str]]:
         newest: dict[Key, Slot] = {}
         for slot in sorted(slots, key=lambda one: one.begun):
             if slot.state not in GONE:
-                newest[slot.line] = slot
-        chosen = [slot for slot in newest.values() if slot.state in COMING or _older(slots, slot)]
+                newest[slot.group if slot.shared else slot.line] = slot
+        one_of = {(slot.domain, slot.selector) for slot in newest.values() if slot.shared}
+        chosen = [slot for slot in newest.values() if not slot.shared]
+        chosen += [slot for slot in slots if slot.shared and (slot.domain, slot.selector) in one_of and slot.state not in GONE]
+        chosen = [slot for slot in chosen if slot.state in COMING or _older(slots, slot)]
     else:
         chosen = [slot for slot in slots if slot.selector == what.lower()]
         if not chosen:
             known = ", ".join(sorted({slot.selector for slot in slots if slot.state not in GONE})[:20]) or "none"
             raise RotationError(f"no key has the selector {what[:80]}: give one of {known}, or all")
+    chosen.sort(key=lambda slot: slot.state in COMING)  # of a shared key those first that sign with it
     told = []
     for slot in chosen:
         now = next((one for one in slots if one.key == slot.key), slot)
@@ -250,10 +269,12 @@ def _undone(slots: list[Slot], slot: Slot, on: Slot) -> bool:
 
 
 class Orders(t.NamedTuple):
-    """What is to be carried out. make, destroy: per host the option keys of dkim_key; sign: per host the option signing of dkim_signing;
-    records: as dns_records takes them."""
+    """What is to be carried out. make, take, destroy: per host the option keys of dkim_key; give: per host the option keys of
+    dkim_key_copy; sign: per host the option signing of dkim_signing; records: as dns_records takes them."""
 
     make: dict[str, list[dict[str, t.Any]]]
+    take: dict[str, list[dict[str, t.Any]]]
+    give: dict[str, list[dict[str, t.Any]]]
     destroy: dict[str, list[dict[str, t.Any]]]
     sign: dict[str, list[dict[str, t.Any]]]
     records: list[dict[str, t.Any]]
@@ -261,7 +282,7 @@ class Orders(t.NamedTuple):
 
 def orders(slots: list[Slot], acts: list[Act], hosts: t.Mapping[str, Host], customers: t.Mapping[str, str], ttl: int) -> Orders:
     """Group the acts by who carries them out."""
-    found = Orders({}, {}, {}, [])
+    found = Orders({}, {}, {}, {}, {}, [])
     known = {slot.key: slot for slot in slots}
     for act in acts:
         slot = known.get((act.host, act.domain, act.selector))
@@ -279,6 +300,11 @@ def orders(slots: list[Slot], acts: list[Act], hosts: t.Mapping[str, Host], cust
             found.make.setdefault(act.host, []).append(
                 {"domain": slot.domain, "selector": slot.selector, "type": slot.kind, "slot": slot.fixed, "tags": dict(host.tags), **size}
             )
+        elif act.verb == "copy":
+            key = {"domain": slot.domain, "selector": slot.selector, "type": slot.kind, "slot": slot.fixed, "fingerprint": slot.fingerprint,
+                   "tags": dict(hosts[act.source].tags)}  # fmt: skip
+            found.take.setdefault(act.host, []).append(key)
+            found.give.setdefault(act.source, []).append({"to": act.host, "key": key})
         elif act.verb == "destroy":
             found.destroy.setdefault(act.host, []).append(
                 {"domain": slot.domain, "selector": slot.selector, "type": slot.kind, "state": "absent"}
@@ -354,6 +380,8 @@ def public(slots: list[Slot], customers: t.Mapping[str, str]) -> list[dict[str, 
         if place is None:
             continue
         name, target = place
+        if target in found and slot.state in ("revoked", "gravestone"):
+            continue  # another host with this selector has not come that far, or its key came later
         value: dict[str, t.Any] = {"revoked": True} if slot.state in ("revoked", "gravestone") else {"record": slot.record}
         if slot.fixed:
             found[name] = {"domain": slot.domain, "selector": slot.selector, "cname": target}
@@ -365,14 +393,14 @@ def public(slots: list[Slot], customers: t.Mapping[str, str]) -> list[dict[str, 
 
 def cnames(wanted: list[Wish], customers: t.Mapping[str, str]) -> list[dict[str, str]]:
     """Return the CNAMEs that each customer makes, once for all."""
+    names = dict.fromkeys((wish.domain, selector) for wish in wanted for selector in wish.fixed)
     return [
         {
-            "domain": wish.domain,
-            "name": record.name(wish.domain, selector),
-            "target": record.name(customers[wish.domain], f"{selector}.{wish.domain}"),
+            "domain": domain,
+            "name": record.name(domain, selector),
+            "target": record.name(customers[domain], f"{selector}.{domain}"),
         }
-        for wish in wanted
-        for selector in wish.fixed
+        for domain, selector in names
     ]
 
 

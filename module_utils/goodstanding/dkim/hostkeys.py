@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bring the DKIM keys of a host into the wanted state: made here, written for the signer, kept in the book. Python >= 3.9.
 
-A private key is written once, as a new file of the daemon's with mode 0600, and returned to nobody. The order is journal, file, journal:
-a run that is killed in between is taken up by the next one, and what was not told to anybody yet is made anew.
+A private key is written once, as a new file of the daemon's with mode 0600, and given to nobody, but sealed to a host that shares it. The
+order is journal, file, journal: a run that is killed in between is taken up by the next one, and what was not told to anybody yet is made
+anew.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ import stat
 import typing as t
 from pathlib import Path
 
+from ..host import files
 from ..host.files import HostError, Run
-from . import formats, keys, record, safety, selectors, signers
+from . import formats, keys, record, safety, selectors, signers, transfer
 from .selectors import Row
 
 REGENERATE = ("never", "fail", "partial_idempotence", "full_idempotence", "always")
@@ -26,7 +28,9 @@ _FROM_THEN_ON = ("full_idempotence", "always")
 
 class Wanted(t.NamedTuple):
     """A key as it is wanted. selector: empty for the newest key of the domain and kind, or a new one; size: 0 for any; source: a file on
-    this host from which the key is taken; slot: the selector is one of the few behind a customer's CNAMEs; form: empty for the signer's."""
+    this host from which the key is taken; slot: the selector is one of the few behind a customer's CNAMEs; form: empty for the signer's;
+    fingerprint: of a key that another host made and hands over; sealed: that key, as transfer.seal() returned it, empty where it did not
+    come."""
 
     domain: str
     selector: str = ""
@@ -40,6 +44,8 @@ class Wanted(t.NamedTuple):
     source: str = ""
     slot: bool = False
     tags: tuple[tuple[str, str], ...] = ()
+    fingerprint: str = ""
+    sealed: str = ""
 
 
 class Rules(t.NamedTuple):
@@ -118,7 +124,7 @@ class Ring:
         return self.signers[name]
 
     def _present(self, want: Wanted, before: Row | None) -> Done:
-        if want.source:
+        if want.source or want.fingerprint:
             return self._imported(want, before)
         if before is None or before.state == "absent" or self.rules.regenerate == "always":
             return self._new(want, before)
@@ -178,22 +184,47 @@ class Ring:
         return self._written(want._replace(selector=selector), key, signer, before)
 
     def _imported(self, want: Wanted, before: Row | None) -> Done:
+        origin = want.source or "another host"
         if not want.selector:
-            raise HostError(f"under which selector is {want.source} to be {want.domain}'s key? Name the one that is in DNS")
-        key = keys.load(_read(want.source), want.source)
-        if before is not None and before.fingerprint == record.fingerprint(key.spki) and before.state != "absent":
-            found = self._look(want, before)
-            if found.key is not None:
-                return self._kept(want, before, found)
+            raise HostError(f"under which selector is the key of {origin} to be {want.domain}'s? Name the one that is in DNS")
+        found = self._look(want, before) if before is not None and before.state != "absent" else _Found(None, "", False)
+        if before is not None and found.key is not None and before.fingerprint == want.fingerprint:
+            return self._kept(want, before, found)  # it was taken before
+        if self.rules.check_mode and not (want.source or want.sealed):
+            return Done(want, want.selector, None, before, True, [])
+        key = keys.load(_read(want.source), want.source) if want.source else self._handed_over(want)
+        if before is not None and found.key is not None and before.fingerprint == record.fingerprint(key.spki):
+            return self._kept(want, before, found)
         why = self.book.may_take(want.domain, want.selector, record.fingerprint(key.spki), want.slot, self.rules.rest, self.rules.now)
         if why:
             raise HostError(why)
         if want.size and key.kind == "rsa" and key.size < want.size:
-            raise HostError(f"{want.source} is a key of {key.size} bits, fewer than the {want.size} that are wanted: make a new one")
+            raise HostError(f"{origin} gives a key of {key.size} bits, fewer than the {want.size} that are wanted: make a new one")
         signer = self._signer(want)
         if self.rules.check_mode:
             return Done(want, want.selector, None, before, True, [])
         return self._written(want, key, signer, before)
+
+    def _handed_over(self, want: Wanted) -> keys.Key:
+        name = record.name(want.domain, want.selector)
+        if not want.sealed:
+            raise HostError(f"the key {name} was not handed over: the host that has it was out of reach, or could not read it; run again")
+        key = keys.load(transfer.take(want.sealed, name), f"what was handed over as {name}")
+        if record.fingerprint(key.spki) != want.fingerprint:
+            raise HostError(f"what was handed over as {name} is another key than {want.fingerprint}: look into the host that has it")
+        return key
+
+    def give(self, domain: str, selector: str, fingerprint: str, signer: str, to: str) -> str:
+        """Return a key of this host sealed for another, as transfer.seal() does; HostError where this host does not have it."""
+        keys.require()
+        selectors.check(domain, selector)
+        row, name = self.book.of(domain.lower(), selector), record.name(domain.lower(), selector.lower())
+        if row is None or row.state == "absent" or row.fingerprint != fingerprint:
+            raise HostError(f"this host has no key {name} of {fingerprint[:60]} to hand over: see {files.STATE}/{selectors.FILE}")
+        found = self._look(Wanted(domain.lower(), signer=signer), row)
+        if found.key is None:
+            raise HostError(f"the key {name} of this host, {row.path}, {found.why}: it cannot be handed over")
+        return transfer.seal(found.key.octets("pkcs8"), to, name)
 
     def _written(self, want: Wanted, key: keys.Key, signer: signers.Signer, before: Row | None) -> Done:
         if not key.works():

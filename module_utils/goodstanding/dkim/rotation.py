@@ -9,6 +9,9 @@ step() takes what is known (the slots), what was seen just now and the time, and
 due. Only what was seen moves a slot on, never that an act was ordered; so a run may end anywhere, and the next one goes on. The caller
 saves the slots BEFORE it carries out the acts: then a key that may have signed is known as one (asked).
 
+Hosts may share a key (Slot.shared): one of them makes it, the others get a copy from any that has it, and its record is one. Each signs
+once it holds it; the record goes when none signs with it any more.
+
 No host signs with a selector before every authoritative address serves it and the wait is over; in each domain one host goes first, and
 two engines must have verified its mail from the wire before the others follow; a key that signed keeps its record for 14 days at least
 (RFC 6376 section 5.2, RFC 5863 section 3.5).
@@ -59,7 +62,8 @@ class Slot(t.NamedTuple):
     """One key of one host. since: of its state; record: the text of its TXT record, empty before it is made; wait: seconds from the time
     when all serve it; asked: it may have signed; verified: since when engines verify it, 0 if not; fault: why it is held; goal: withdraw,
     activate or restore, as undo() sets it; fixed: its name is one of the few behind a customer's CNAMEs; urgent: its predecessors may be in
-    strange hands, and are revoked as soon as it signs."""
+    strange hands, and are revoked as soon as it signs; begun: when the key was planned, of a copy as of the first; first: goes first, and
+    makes what is shared; shared: the label of those who share it, empty for a key of the host's own."""
 
     host: str
     domain: str
@@ -78,6 +82,7 @@ class Slot(t.NamedTuple):
     urgent: bool = False
     begun: float = 0.0
     first: bool = False
+    shared: str = ""
 
     @property
     def key(self) -> Key:
@@ -87,6 +92,11 @@ class Slot(t.NamedTuple):
     def line(self) -> Key:
         """Whom it follows: the keys of this kind of this domain on this host."""
         return self.host, self.domain, self.kind
+
+    @property
+    def group(self) -> Key:
+        """Who shares its key, where somebody does."""
+        return self.shared, self.domain, self.kind
 
 
 class Seen(t.NamedTuple):
@@ -111,14 +121,15 @@ class Seen(t.NamedTuple):
 
 
 class Act(t.NamedTuple):
-    """What is due. verb: make, publish, look, wait, check, switch, stop, prove, revoke, restore, unpublish, destroy or hold (a person must
-    decide); selector: with stop, the one that must sign no more; why: a sentence."""
+    """What is due. verb: make, copy, publish, look, wait, check, switch, stop, prove, revoke, restore, unpublish, destroy or hold (a person
+    must decide); selector: with stop, the one that must sign no more; why: a sentence; source: with copy, the host that has the key."""
 
     verb: str
     host: str
     domain: str
     selector: str
     why: str
+    source: str = ""
 
 
 class Step(t.NamedTuple):
@@ -128,13 +139,22 @@ class Step(t.NamedTuple):
 
 class Wish(t.NamedTuple):
     """A new key that is wanted on a host. label: of the host in selectors; fixed: the selectors behind the CNAMEs of a customer's domain,
-    empty for a domain of our own."""
+    empty for a domain of our own; shared: the hosts of this label have one key, and it must have been looked at which this one has."""
 
     host: str
     domain: str
     kind: str = "rsa"
     label: str = ""
     fixed: tuple[str, ...] = ()
+    shared: bool = False
+
+    @property
+    def line(self) -> Key:
+        return self.host, self.domain, self.kind
+
+    @property
+    def group(self) -> Key:
+        return self.label, self.domain, self.kind
 
 
 def begin(slots: list[Slot], wishes: list[Wish], policy: Policy, now: float, rotation: str, urgent: bool = False,
@@ -142,34 +162,145 @@ def begin(slots: list[Slot], wishes: list[Wish], policy: Policy, now: float, rot
     """Plan new keys. A line that has one on its way already goes on with that one. urgent: a break-in; the present keys are revoked as soon
     as the new ones sign, and one that was made before it and is on its way is taken back. seen: of the hosts, whether they made it."""
     policy.checked()
-    found, acts = list(slots), []
     day = datetime.datetime.fromtimestamp(now, datetime.timezone.utc).date()
-    for wish in wishes:
-        line = (wish.host, wish.domain, wish.kind)
+    domains: dict[str, list[Slot]] = {}
+    for slot in slots:
+        domains.setdefault(slot.domain, []).append(slot)
+    acts: list[Act] = []
+    for wish in sorted(wishes, key=lambda one: one.host != policy.canary):  # who goes first makes what is shared
+        found = domains.pop(wish.domain, [])
         if urgent:
-            found = [slot._replace(goal="withdraw") if slot.line == line and _made_before(slot, seen or {}) else slot for slot in found]
-        coming = [slot for slot in found if slot.line == line and slot.state in COMING and slot.goal != "withdraw" and not slot.fault]
-        if coming:
-            if urgent:
-                # Under this name: who goes first is one question, and the same name again begins nothing.
-                found = _with(found, coming[0]._replace(urgent=True, rotation=rotation))
-            continue
-        # On other hosts, too: under one name the two would be each other's forgery.
-        used = [slot.selector for slot in found if slot.domain == wish.domain]
-        selector = _free(found, wish, policy, now) if wish.fixed else selectors.fresh(day, wish.label or wish.host, wish.kind, used)
-        if not selector:
-            acts.append(Act("hold", wish.host, wish.domain, "", _why_none_is_free(found, wish, policy, now)))
-            continue
-        found = [slot for slot in found if slot.key != (wish.host, wish.domain, selector)]
-        found.append(Slot(wish.host, wish.domain, selector, wish.kind, "planned", now, rotation, fixed=bool(wish.fixed),
-                          urgent=urgent, begun=now, first=wish.host == policy.canary))  # fmt: skip
-    return Step(found, acts)
+            mine = [slot for slot in found if slot.line == wish.line or (wish.shared and slot.group == wish.group)]
+            found = _each(found, [slot for slot in mine if _made_before(slot, mine, seen or {})], "withdraw", COMING)
+        lead = _lead(found, wish.group, policy, seen or {}, rotation if urgent else "") if wish.shared else None
+        if wish.shared:
+            # What the others have gone beyond, or nobody can hand over.
+            past = [slot for slot in found if slot.line == wish.line and slot.shared and not _is(slot, lead)]
+            found = _each(found, past, "withdraw", COMING)
+        coming = next((slot for slot in found if slot.line == wish.line and slot.state in COMING and not (slot.goal or slot.fault)), None)
+        going_on = coming or lead
+        if urgent and going_on:
+            # Under this name: who goes first is one question, and the same name again begins nothing.
+            for slot in _copies(going_on, found):
+                found = _with(found, slot._replace(urgent=True, rotation=rotation))
+            lead = lead and lead._replace(urgent=True, rotation=rotation)
+        had = [slot for slot in found if slot.host == wish.host and _is(slot, lead)]
+        if not coming and lead is not None and all(slot.state == "active" and _has_not(slot, seen or {}) for slot in had):
+            found = _joined(found, wish, lead, now)
+        elif not coming:
+            new = Slot(wish.host, wish.domain, "", wish.kind, "planned", now, rotation, fixed=bool(wish.fixed), urgent=urgent, begun=now,
+                       first=wish.shared or wish.host == policy.canary, shared=wish.label if wish.shared else "")  # fmt: skip
+            found, fault = _planned(found, new, wish, policy, now, day)
+            acts += [Act("hold", wish.host, wish.domain, "", fault)] if fault else []
+        domains[wish.domain] = found
+    return Step([slot for found in domains.values() for slot in found], acts)
 
 
-def _made_before(slot: Slot, seen: t.Mapping[Key, Seen]) -> bool:
+def _planned(slots: list[Slot], new: Slot, wish: Wish, policy: Policy, now: float, day: datetime.date) -> tuple[list[Slot], str]:
+    """Add a new key under a selector that is free; return why there is none, or an empty text."""
+    # On other hosts, too: under one name the two would be each other's forgery.
+    used = [slot.selector for slot in slots]
+    selector = _free(slots, wish, policy, now) if wish.fixed else selectors.fresh(day, wish.label or wish.host, wish.kind, used)
+    if not selector:
+        return slots, _why_none_is_free(slots, wish, policy, now)
+    # Of those who share it is the newest, whatever the clock did.
+    begun = max([now, *(slot.begun + 1 for slot in slots if wish.shared and slot.group == wish.group)])
+    kept = [slot for slot in slots if slot.key != (wish.host, wish.domain, selector)]
+    return [*kept, new._replace(selector=selector, begun=begun)], ""
+
+
+def _made_before(slot: Slot, slots: list[Slot], seen: t.Mapping[Key, Seen]) -> bool:
     """Return whether a key on its way was, or may have been, made before a break-in that is told of now."""
-    made = slot.state != "planned" or seen.get(slot.key, Seen(held=False)).held is not False
-    return slot.state in COMING and made and not slot.urgent
+    return not slot.urgent and any(
+        one.state != "planned" or seen.get(one.key, Seen(held=False)).held is not False for one in _copies(slot, slots)
+    )
+
+
+def _is(slot: Slot, lead: Slot | None) -> bool:
+    """Return whether two hosts' keys are one; a fixed selector has another one later."""
+    return lead is not None and (slot.domain, slot.selector, slot.begun) == (lead.domain, lead.selector, lead.begun)
+
+
+def _copies(slot: Slot, slots: list[Slot]) -> list[Slot]:
+    """Return the keys of all hosts with this record, this one among them, but for those that are gone."""
+    return [one for one in slots if (one.domain, one.selector) == (slot.domain, slot.selector) and one.state not in GONE]
+
+
+def _has_not(slot: Slot, seen: t.Mapping[Key, Seen]) -> bool:
+    saw = seen.get(slot.key, Seen())
+    return saw.held is False and saw.signing is False
+
+
+def _gives(slot: Slot, seen: t.Mapping[Key, Seen]) -> bool:
+    """Return whether others can wait for a copy from here: it has the key, will make it, or signs and is out of reach just now."""
+    held = seen.get(slot.key, Seen(held=False)).held  # planned just now
+    if slot.state == "planned":
+        return slot.first and not slot.fingerprint and held is not None
+    return bool(held) or (held is None and slot.state == "active")
+
+
+def _lead(slots: list[Slot], group: Key, policy: Policy, seen: t.Mapping[Key, Seen], urgent: str = "") -> Slot | None:
+    """Return the newest key that a group of hosts shares and that can still be handed on. urgent: the name of a rotation after a
+    break-in; a key that signs and is not of it may be in strange hands, as is one that a lost host has."""
+    keys: dict[str, list[Slot]] = {}
+    back = {slot.line for slot in slots if slot.goal == "activate"}
+    for slot in slots:
+        if slot.group == group and slot.state not in GONE:
+            keys.setdefault(slot.selector, []).append(slot)
+    found = []
+    for copies in keys.values():
+        good = any(one.state == "active" and one.verified and not one.fault for one in copies)
+        if (
+            any(_gives(one, seen) for one in copies)
+            and not any(one.host in policy.lost for one in copies)
+            and (good or not any(one.fault for one in copies))
+            and all(one.state in COMING or urgent in ("", one.rotation) for one in copies)
+        ):
+            found += [one for one in copies if one.state in (*COMING, "active") and one.goal != "withdraw" and one.line not in back]
+    return max(found, key=lambda one: (one.begun, one.selector)) if found else None
+
+
+def behind(slots: list[Slot], wanted: t.Iterable[Wish], policy: Policy, seen: t.Mapping[Key, Seen]) -> set[Wish]:
+    """Return the wishes of hosts that share keys and are to get another one: the newest of the others, or a new one where nobody can hand
+    over what they wait for."""
+    domains: dict[str, list[Slot]] = {}
+    for slot in slots:
+        domains.setdefault(slot.domain, []).append(slot)
+    leads: dict[Key, Slot | None] = {}
+    found = set()
+    for wish in wanted:
+        if wish.shared:
+            rows = domains.get(wish.domain, [])
+            if wish.group not in leads:
+                leads[wish.group] = _lead(rows, wish.group, policy, seen)
+            lead = leads[wish.group]
+            mine = [slot for slot in rows if slot.line == wish.line and slot.shared]
+            dead = [slot for slot in mine if slot.state in COMING and not (slot.goal or slot.fault)
+                    and not any(_gives(one, seen) for one in _copies(slot, rows))]  # fmt: skip
+            if dead or (lead is not None and not any(_is(slot, lead) for slot in mine)):
+                found.add(wish)
+    return found
+
+
+def exposed(slots: list[Slot], wanted: t.Iterable[Wish], policy: Policy) -> list[Wish]:
+    """Return the wishes of hosts whose key a lost host has, too, but for those for which an urgent one is on its way, or failed."""
+    bad = {(slot.domain, slot.selector) for slot in slots if slot.shared and slot.host in policy.lost and slot.state not in GONE}
+    live: set[Key] = set()
+    answered: set[Key] = set()
+    for slot in slots:
+        if (slot.domain, slot.selector) in bad:
+            live |= {slot.line} if slot.state in (*COMING, "active") and not slot.goal else set()
+        elif slot.urgent and slot.state not in GONE and (slot.fault or (slot.state in COMING and not slot.goal)):
+            answered.add(slot.line)
+    return [wish for wish in wanted if wish.line in live - answered]
+
+
+def _joined(slots: list[Slot], wish: Wish, lead: Slot, now: float) -> list[Slot]:
+    """Plan a copy of a key; one that its host had and lost may have signed."""
+    asked = any(slot.host == wish.host and _is(slot, lead) for slot in slots)
+    slots = [slot for slot in slots if slot.key != (wish.host, wish.domain, lead.selector)]
+    copy = lead._replace(host=wish.host, state="planned", since=now, asked=asked, verified=0.0, fault="", goal="", first=False)
+    return [*slots, copy]
 
 
 def _rest(policy: Policy) -> float:
@@ -180,7 +311,8 @@ def _free(slots: list[Slot], wish: Wish, policy: Policy, now: float) -> str:
     """Return a fixed selector that was never used, or whose last key was destroyed long enough ago."""
     for selector in wish.fixed:
         last = [slot for slot in slots if (slot.domain, slot.selector) == (wish.domain, selector)]
-        if all(slot.state in GONE and slot.host == wish.host and now >= slot.since + _rest(policy) for slot in last):
+        ours = all(slot.group == wish.group if wish.shared else slot.host == wish.host and not slot.shared for slot in last)
+        if ours and all(slot.state in GONE and now >= slot.since + _rest(policy) for slot in last):
             return selector
     return ""
 
@@ -199,9 +331,10 @@ def undo(slots: list[Slot], key: Key) -> tuple[list[Slot], str]:
     slot = next((one for one in slots if one.key == key), None)
     if slot is None:
         raise RotationError(f"no key {key[2]} of {key[1]} on {key[0]} is known")
-    same = [one for one in slots if (one.domain, one.selector) == (slot.domain, slot.selector)]  # a record that hosts share is one
+    same = _copies(slot, slots)  # a record that hosts share is one
     if slot.state in COMING:
-        on = [one.host for one in same if one.state == "active"]
+        leaving = {one.line for one in slots if one.goal == "activate"}
+        on = [one.host for one in same if one.state == "active" and one.line not in leaving]
         if on:
             raise RotationError(f"{slot.selector} of {slot.domain} signs on {', '.join(on)}: undo it there first, since the record is one")
         asked = any(one.asked for one in same)
@@ -292,15 +425,21 @@ def _moved(slot: Slot, slots: list[Slot], saw: Seen, seen: t.Mapping[Key, Seen],
         return _of_lost(slot, saw, now)
     if slot.goal == "withdraw":
         return _withdrawn(slot, slots, saw, now)
-    if slot.state == "planned" and saw.held and saw.fingerprint and saw.record:
-        return _to(slot, "generated", now, fingerprint=saw.fingerprint, record=saw.record)
+    if slot.state == "planned" and slot.shared and not slot.fingerprint:
+        made = next((one for one in slots if _is(one, slot) and one.fingerprint), None)
+        if made is not None:
+            return slot._replace(fingerprint=made.fingerprint, record=made.record)
+        if not slot.first:
+            return slot  # whatever it holds, it is not yet known to be the key that is shared
+    if slot.state == "planned" and saw.held and saw.fingerprint and saw.record and slot.fingerprint in ("", saw.fingerprint):
+        return _to(slot, "generated", now, fingerprint=saw.fingerprint, record=slot.record or saw.record)
     if slot.state == "generated" and saw.primary == "equal":
         return _to(slot, "published", now)
     if slot.state == "published" and saw.served and saw.primary not in ("absent", "other"):
         return _to(slot, "propagated", now)
     if slot.state in ("propagated", "ready") and (saw.served is False or saw.primary in ("absent", "other")):
         return _to(slot, "published", now)
-    if slot.state == "propagated" and saw.served and now >= slot.since + saw.wait and _all_hold(slot, slots, seen):
+    if slot.state == "propagated" and saw.served and saw.held and (now >= slot.since + saw.wait or _waited(slot, slots)):
         return _to(slot, "ready", now)
     if slot.state == "ready" and saw.held is False:
         return _to(slot, "propagated", now)
@@ -318,6 +457,8 @@ def _after_signing(slot: Slot, slots: list[Slot], saw: Seen, policy: Policy, now
     if slot.state == "retiring":
         if slot.goal == "activate" and saw.signing and saw.served:
             return _to(slot, "active", now, goal="", verified=0.0, fault="")
+        if slot.goal == "activate" and _has_not(slot, {slot.key: saw}):
+            return slot._replace(goal="")  # the host has it no more: there is no way back to it
         if saw.signing and slot.goal != "activate" and slot.since < now:
             return slot._replace(since=now)  # somebody let it sign again: its time begins anew
         if saw.primary == "revoked":
@@ -341,9 +482,14 @@ def _withdrawn(slot: Slot, slots: list[Slot], saw: Seen, now: float) -> Slot:
     if slot.asked:
         # Mail with its signature may be on its way: as any key that signed it keeps its record for a time.
         return _to(slot, "retiring", now, goal="") if saw.signing is False else slot
-    if saw.held is False and _not_there(slot, saw):
+    if saw.held is False and (_not_there(slot, saw) or _needed(slot, slots)):
         return _to(slot, "removed", now, goal="")
     return slot
+
+
+def _needed(slot: Slot, slots: list[Slot]) -> bool:
+    """Return whether another host keeps this key, or may have signed with it, and so needs its record."""
+    return any(one.key != slot.key and (one.goal != "withdraw" or one.asked) for one in _copies(slot, slots))
 
 
 def _not_there(slot: Slot, saw: Seen) -> bool:
@@ -357,10 +503,9 @@ def _another(slot: Slot, slots: list[Slot]) -> bool:
     return any(other.line == slot.line and other.key != slot.key and other.state == "active" for other in slots)
 
 
-def _all_hold(slot: Slot, slots: list[Slot], seen: t.Mapping[Key, Seen]) -> bool:
-    """Return whether every host that will sign with this record holds its key."""
-    same = [one for one in slots if (one.domain, one.selector) == (slot.domain, slot.selector) and one.state not in GONE]
-    return all(seen.get(one.key, Seen()).held is True for one in same)
+def _waited(slot: Slot, slots: list[Slot]) -> bool:
+    """Return whether the wait for this record is over on another host: it is one."""
+    return bool(slot.shared) and any(_is(one, slot) and one.state in ("ready", "active") and not one.fault for one in slots)
 
 
 def _broken(slots: list[Slot], seen: t.Mapping[Key, Seen]) -> list[Slot]:
@@ -387,10 +532,15 @@ def _due(slot: Slot, slots: list[Slot], saw: Seen, seen: t.Mapping[Key, Seen], p
         return Act(verb, of.host, of.domain, of.selector, why)
 
     if slot.host in policy.lost:
-        return None if slot.state in GONE else act("revoke", "its host is lost: who has the key now must not sign")
+        return _due_of_lost(slot, slots, policy, act)
     if slot.goal == "withdraw":
         return _due_of_withdrawn(slot, slots, saw, seen, act)
+    lacks = saw.held is False or (saw.held is None and saw.fingerprint)  # or its signer would not take the file
+    if slot.shared and slot.fingerprint and slot.state in COMING and lacks:
+        return _due_of_copy(slot, slots, seen, policy, act)
     if slot.state == "planned":
+        if slot.shared and not slot.first:
+            return act("wait", "another host makes it, and then hands over a copy")
         return act("make", "no key is there yet; it is made on the host that signs with it")
     if slot.state == "generated":
         if saw.primary == "other":
@@ -409,8 +559,25 @@ def _due(slot: Slot, slots: list[Slot], saw: Seen, seen: t.Mapping[Key, Seen], p
             )
         return act("check", "all serve it; every host that will sign with it must hold its key, readable for its signer")
     if slot.state == "ready":
-        return _due_of_ready(slot, slots, saw, act)
+        return _due_of_ready(slot, slots, saw, seen, act)
     return _due_after(slot, slots, saw, seen, policy, now, act)
+
+
+def _due_of_lost(slot: Slot, slots: list[Slot], policy: Policy, act: t.Callable[..., Act]) -> Act | None:
+    if slot.state in GONE:
+        return None
+    for one in _copies(slot, slots):
+        if one.host not in policy.lost and one.state != "revoked" and (one.goal != "withdraw" or one.asked):
+            return act("wait", f"its host is lost, and {one.host} has this key, too: it gets a new one first, then this one is revoked")
+    return act("revoke", "its host is lost: who has the key now must not sign")
+
+
+def _due_of_copy(slot: Slot, slots: list[Slot], seen: t.Mapping[Key, Seen], policy: Policy, act: t.Callable[..., Act]) -> Act:
+    """Let a host that has the key hand it over."""
+    for one in sorted(_copies(slot, slots)):
+        if one.key != slot.key and one.host not in policy.lost and one.goal != "withdraw" and seen.get(one.key, Seen()).held:
+            return act("copy", f"{one.host} has the key, and hands it over sealed for this host alone")._replace(source=one.host)
+    return act("wait", "the hosts that have the key are out of reach; one of them hands it over as soon as it is there")
 
 
 def _due_of_withdrawn(slot: Slot, slots: list[Slot], saw: Seen, seen: t.Mapping[Key, Seen], act: t.Callable[..., Act]) -> Act | None:
@@ -424,9 +591,10 @@ def _due_of_withdrawn(slot: Slot, slots: list[Slot], saw: Seen, seen: t.Mapping[
         return None
     if saw.signing:
         return _away_from(slot, slots, seen, act)
-    others = [one for one in slots if (one.domain, one.selector) == (slot.domain, slot.selector) and one.goal != "withdraw"]
-    if any(one.state not in GONE for one in others):
-        return act("wait", "another host still has this key")
+    if _needed(slot, slots):
+        if saw.held and saw.signing is False:
+            return act("destroy", "it was taken back here and never signed; its record is that of others")
+        return act("check", "it is taken back; whether it is here is not known")
     if saw.primary == "equal" and saw.signing is False:
         return act("unpublish", "it was taken back and never signed: nobody needs its record")
     if _not_there(slot, saw) and saw.signing is False and saw.held:
@@ -448,7 +616,7 @@ def _away_from(slot: Slot, slots: list[Slot], seen: t.Mapping[Key, Seen], act: t
     return act("switch", f"{slot.selector} must not sign ({slot.fault or 'it was taken back'}): back to the key before it", back)
 
 
-def _due_of_ready(slot: Slot, slots: list[Slot], saw: Seen, act: t.Callable[..., Act]) -> Act | None:
+def _due_of_ready(slot: Slot, slots: list[Slot], saw: Seen, seen: t.Mapping[Key, Seen], act: t.Callable[..., Act]) -> Act | None:
     if slot.fault:
         return act("hold", f"{slot.selector} is held: {slot.fault}; look into it, then undo it or rotate anew")
     if not (saw.served and saw.held):
@@ -457,7 +625,7 @@ def _due_of_ready(slot: Slot, slots: list[Slot], saw: Seen, act: t.Callable[...,
         rsa = [one for one in slots if (one.host, one.domain, one.kind, one.state) == (slot.host, slot.domain, "rsa", "active")]
         if not rsa:
             return act("wait", "an Ed25519 key signs beside an RSA key and never alone, and none of that kind signs here yet")
-    first = _canary(slot, slots)
+    first = _canary(slot, slots, seen)
     if first.key != slot.key and not (first.state == "active" and first.verified and not first.fault) and not _overtaken(first, slots):
         if first.fault and not answered(first, slots):
             return act("hold", f"{first.host} went first, and nobody follows: {first.fault}; look into it, then begin a rotation by name")
@@ -467,16 +635,25 @@ def _due_of_ready(slot: Slot, slots: list[Slot], saw: Seen, act: t.Callable[...,
     )
 
 
-def _canary(slot: Slot, slots: list[Slot]) -> Slot:
-    """Return who goes first in this rotation of the domain: the canary host's key, or the first by name."""
+def _canary(slot: Slot, slots: list[Slot], seen: t.Mapping[Key, Seen]) -> Slot:
+    """Return who goes first in this rotation of the domain: the canary host's key, or the first by name. Nobody waits for a copy that is
+    out of reach and does not sign yet."""
     same = [
         one
         for one in slots
         if (one.domain, one.kind, one.rotation) == (slot.domain, slot.kind, slot.rotation)
         and one.state != "removed"
         and one.goal != "withdraw"
+        and not (one.shared and one.state in COMING and seen.get(one.key, Seen()).held is None)
     ]
-    return min(same, key=lambda one: (not one.first, one.host, one.selector)) if same else slot
+    return min(same, key=lambda one: (_to_go(one), not one.first, one.host, one.selector)) if same else slot
+
+
+def _to_go(slot: Slot) -> int:
+    """Order those who share a key: who is proven, who failed, who has just begun, who did not."""
+    if not slot.shared or (slot.state != "active" and not slot.fault):
+        return 3
+    return 1 if slot.fault else 0 if slot.verified else 2
 
 
 def _overtaken(slot: Slot, slots: list[Slot]) -> bool:
@@ -524,7 +701,8 @@ def _due_after(slot: Slot, slots: list[Slot], saw: Seen, seen: t.Mapping[Key, Se
 
 def _due_of_retiring(slot: Slot, slots: list[Slot], seen: t.Mapping[Key, Seen], policy: Policy, now: float,
                      act: t.Callable[..., Act]) -> Act | None:  # fmt: skip
-    shared = [one for one in slots if (one.domain, one.selector) == (slot.domain, slot.selector) and one.state not in GONE]
+    # One that was never to sign need not be seen, and one that is lost will not be.
+    shared = [one for one in _copies(slot, slots) if one.host not in policy.lost and (one.goal != "withdraw" or one.asked)]
     for one in shared:
         if one.state not in ("retiring", "revoked") or one.goal:
             return act("wait", f"{one.host} still has this key as {one.state}")

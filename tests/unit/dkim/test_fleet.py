@@ -144,6 +144,63 @@ def test_a_customers_selectors_are_each_hosts_own_and_lead_into_our_zone():
         fleet.wishes([host(domains=["c.test"]), Host("other", "mx1", ("c.test",))], CUSTOMERS)
 
 
+# A key that hosts share
+
+
+def test_hosts_with_one_word_for_a_domain_share_its_key_and_no_host_has_that_word_by_chance():
+    shared = {"a.test": "MX.example", "c.test": "mx"}
+    two = [host(name, ["a.test", "b.test", "c.test"], shared=shared) for name in ("mx1", "mx2")]
+    found = {(wish.host, wish.domain): (wish.label, wish.shared, wish.fixed) for wish in fleet.wishes(two, CUSTOMERS, 1)}
+    assert found["mx1", "a.test"] == found["mx2", "a.test"] == ("mx", True, ())
+    assert found["mx2", "b.test"] == ("mx2", False, ()) and found["mx2", "c.test"] == ("mx", True, ("s1.mx",))
+    assert len(fleet.cnames(fleet.wishes(two, CUSTOMERS, 2), CUSTOMERS)) == 2
+    with pytest.raises(RotationError, match="one label, mx"):
+        fleet.wishes([*two, host("mx", ["c.test"])], CUSTOMERS)
+    with pytest.raises(RotationError, match="under no name"):
+        fleet.wishes([host(shared={"a.test": "."})], {})
+
+
+def test_who_has_a_shared_key_seals_it_for_who_lacks_it():
+    mine = SLOT._replace(host="mx2", state="planned", shared="mx")
+    acts = [Act("copy", "mx2", "a.test", SLOT.selector, "", "mx1")]
+    hosts = {"mx1": host(tags=(("t", "s"),)), "mx2": host("mx2")}
+    found = fleet.orders([SLOT._replace(shared="mx"), mine], acts, hosts, {}, 60)
+    key = {"domain": "a.test", "selector": SLOT.selector, "type": "rsa", "slot": False, "fingerprint": "SHA256:x", "tags": {"t": "s"}}
+    assert (found.take, found.give, found.make) == ({"mx2": [key]}, {"mx1": [{"to": "mx2", "key": key}]}, {})
+
+
+@pytest.mark.parametrize("keys", [1, 2])
+def test_shared_keys_that_sign_already_are_taken_in_as_shared_where_two_hosts_have_one(keys):
+    signing = [
+        host(name, signs={"a.test": [SLOT.selector]}, keys=[key_of(SLOT, fingerprint=f"SHA256:{at % keys}")], shared={"a.test": "mx"})
+        for at, name in enumerate(("mx1", "mx2"))
+    ]
+    assert {slot.shared for slot in fleet.adopted([], signing, {}, NOW)} == {"mx" if keys == 1 else ""}
+
+
+def test_a_shared_record_is_published_as_long_as_one_host_needs_it():
+    rows = [SLOT._replace(host=name, shared="mx", state=state) for name, state in (("mx1", "gravestone"), ("mx2", "active"))]
+    for each in (rows, [rows[0]._replace(host="mx3"), rows[1]]):
+        assert fleet.public(each, {}) == [{"domain": "a.test", "selector": SLOT.selector, "record": SLOT.record}]
+
+
+def test_all_taken_back_is_the_newest_of_those_who_share():
+    old = [SLOT._replace(host=name, shared="mx", selector="old", state="retiring") for name in ("mx1", "mx2")]
+    new = SLOT._replace(host="mx1", shared="mx", begun=NOW + 1)
+    slots, _ = fleet.taken_back([old[0], new, old[1]._replace(state="active")], "all")
+    assert [(slot.host, slot.selector) for slot in slots if slot.goal == "activate"] == [("mx1", "old")]
+
+
+def test_a_shared_key_that_signs_on_one_host_and_is_ready_on_another_is_taken_back_on_both():
+    old = [SLOT._replace(host=name, shared="mx", selector="old", state="retiring", begun=NOW - 1) for name in ("mx1", "mx2")]
+    new = [SLOT._replace(host="mx1", shared="mx", state="ready"), SLOT._replace(host="mx2", shared="mx")]
+    slots, told = fleet.taken_back([old[0]._replace(state="active"), old[1], *new], SLOT.selector)
+    assert len(told) == 2
+    assert {(slot.host, slot.selector): slot.goal for slot in slots if slot.goal} == {
+        ("mx2", "old"): "activate", ("mx1", SLOT.selector): "withdraw"
+    }  # fmt: skip
+
+
 def test_what_mail_dns_publishes():
     fixed = SLOT._replace(domain="c.test", selector="s1.mx1", fixed=True, state="revoked")
     assert fleet.public([SLOT, fixed, SLOT._replace(selector="n", state="planned", record="")], CUSTOMERS) == [

@@ -14,7 +14,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from goodstanding_src.module_utils.goodstanding.dkim import hostkeys, keys, record, safety, selectors, signers
+from goodstanding_src.module_utils.goodstanding.dkim import hostkeys, keys, record, safety, selectors, signers, transfer
 from goodstanding_src.module_utils.goodstanding.dkim.hostkeys import Ring, Rules, Wanted
 from goodstanding_src.module_utils.goodstanding.host import files
 from goodstanding_src.module_utils.goodstanding.host.files import HostError
@@ -246,6 +246,47 @@ def test_no_private_octet_is_in_what_is_returned_logged_or_raised(host, capfd):
                 assert piece not in told, "octets of a private key"
         raw = base64.b64decode(body)[:24].hex()
         assert raw not in told
+
+
+@pytest.mark.parametrize("want", [RSA, ED])
+def test_a_key_that_hosts_share_goes_to_the_other_host_sealed_and_once(host, monkeypatch, want):
+    made = ring().bring(want._replace(selector="20261123.mx", tags=(("t", "s"),)))
+    shared = want._replace(selector="20261123.mx", fingerprint=made.row.fingerprint, directory=str(host / "other"))
+    here, there = str(host / "state"), str(host / "there")
+    os.mkdir(there)
+    monkeypatch.setattr(files, "STATE", there)
+    with pytest.raises(HostError, match="was not handed over"):
+        ring().bring(shared)
+    assert ring(check_mode=True).bring(shared).changed
+    public = transfer.ask()
+    monkeypatch.setattr(files, "STATE", here)
+    for selector, fingerprint in (("other", made.row.fingerprint), ("20261123.mx", "SHA256:x")):
+        with pytest.raises(HostError, match="has no key"):
+            ring().give("example.test", selector, fingerprint, want.signer, public)
+    sealed = ring().give("example.test", "20261123.mx", made.row.fingerprint, want.signer, public)
+    monkeypatch.setattr(files, "STATE", there)
+    with pytest.raises(HostError, match="another key than SHA256:y"):
+        ring().bring(shared._replace(sealed=sealed, fingerprint="SHA256:y"))
+    done = ring().bring(shared._replace(sealed=sealed, tags=(("t", "s"),)))
+    assert done.changed and (done.row.fingerprint, done.row.record) == (made.row.fingerprint, made.row.record)
+    assert content(done) == content(made) and stat.S_IMODE(os.stat(done.row.path).st_mode) == 0o600
+    os.unlink(transfer.path())
+    assert not ring().bring(shared._replace(tags=(("t", "s"),))).changed, "it is here already"
+    told = repr(done) + json.dumps(hostkeys.public(done)) + "".join(path.read_text() for path in (host / "there").iterdir())
+    body = re.sub(r"-----.*?-----|\s", "", content(done).decode())
+    assert not any(body[start : start + 24] in told for start in range(len(body) // 2, len(body) - 24, 8))
+    os.unlink(done.row.path)
+    with pytest.raises(HostError, match="is missing"):
+        ring().give("example.test", "20261123.mx", made.row.fingerprint, want.signer, public)
+
+
+def test_a_handed_over_key_takes_no_selector_of_another_key(host):
+    made, old = ring().bring(RSA._replace(domain="b.test", selector="x")), ring().bring(RSA._replace(selector="x"))
+    assert made.row.fingerprint != old.row.fingerprint
+    public = transfer.ask()
+    sealed = transfer.seal(content(made), public, record.name("example.test", "x"))
+    with pytest.raises(HostError, match="never another key's"):
+        ring().bring(RSA._replace(selector="x", fingerprint=made.row.fingerprint, sealed=sealed))
 
 
 @pytest.mark.parametrize(

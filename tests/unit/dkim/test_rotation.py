@@ -9,7 +9,7 @@ import contextlib
 import random
 
 import pytest
-from goodstanding_src.module_utils.goodstanding.dkim import rotation
+from goodstanding_src.module_utils.goodstanding.dkim import fleet, rotation
 from goodstanding_src.module_utils.goodstanding.dkim.rotation import DAY, Act, Policy, RotationError, Seen, Wish
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -34,6 +34,7 @@ class World:
         self.proved: dict[tuple, int] = {}
         self.bad: set[tuple] = set()  # keys whose mail does not verify
         self.made = 0
+        self.down: set[str] = set()  # hosts out of reach
 
     def pass_time(self, seconds):
         for (host, domain, _), selector in self.signs.items():
@@ -46,7 +47,7 @@ class World:
                 self.dns[server] = dict(self.dns["primary"])
 
     def see(self, slots, blind=()):
-        return {slot.key: self.seen(slot) for slot in slots if slot.key not in blind}
+        return {slot.key: Seen() if slot.key in blind else self.seen(slot) for slot in slots}
 
     def seen(self, slot):
         name, own = (slot.domain, slot.selector), self.keys.get(slot.key)
@@ -58,6 +59,8 @@ class World:
         signing = self.signs.get(slot.line) == slot.selector
         proved = self.proved.get(slot.key, 0) if signing else 0
         broken = "body hash" if proved and slot.key in self.bad else ""
+        if slot.host in self.down:
+            return Seen(None, "", "", primary, not stale, stale, WAIT)
         return Seen(own is not None, own or "", f"p={own}" if own else "", primary, not stale, stale, WAIT, signing,
                     0 if broken else proved, broken)  # fmt: skip
 
@@ -66,7 +69,11 @@ class World:
         key, name = (act.host, act.domain, act.selector), (act.domain, act.selector)
         slot = next(one for one in slots if one.key == key)
         primary = self.dns["primary"]
-        if act.verb == "make" and key not in self.keys:
+        if self.down & {act.host, act.source} and act.verb in ("make", "copy", "switch", "stop", "prove", "destroy"):
+            return
+        if act.verb == "copy":
+            self.keys[key] = self.keys[act.source, act.domain, act.selector]
+        elif act.verb == "make" and key not in self.keys:
             self.made += 1
             self.keys[key] = f"key{self.made}"
         elif act.verb == "publish":
@@ -111,6 +118,8 @@ class World:
             assert fingerprint, f"{host} signs {domain} with {selector}, whose key is gone"
             for server in SERVERS:
                 assert self.dns[server].get((domain, selector)) == fingerprint, f"{host} signs {domain} unproven: {server}"
+        for (_, domain, selector), fingerprint in self.keys.items():
+            assert {own for (_, *name), own in self.keys.items() if name == [domain, selector]} == {fingerprint}, "two keys of one selector"
 
 
 def wishes(kinds=("rsa",), **more):
@@ -341,25 +350,233 @@ def test_what_was_not_looked_at_moves_nothing():
         world.pass_time(DAY)
 
 
-def test_a_shared_key_waits_for_every_host_and_is_published_once():
-    world, policy = World(), POLICY
-    slots = rotation.begin([], [Wish(host, "a.test", label="all") for host in HOSTS], policy, world.now, "one").slots
-    # begin() gives each host a name of its own; one key on several hosts is the caller's choice of one name.
-    slots = [slot._replace(selector="20261123.all") for slot in slots]
-    for slot in slots:
-        world.keys[slot.key] = "shared"
-    slots, _ = turn(world, slots)
-    del world.keys[("mx3", "a.test", "20261123.all")]
-    world.pass_time(1)
-    for _ in range(20):
-        slots, acts = turn(world, slots)
-        assert sum(act.verb == "publish" for act in acts) <= 1
-        world.keys.pop(("mx3", "a.test", "20261123.all"), None)
+# A key that hosts share
+
+
+def sharing(hosts=HOSTS, **more):
+    return [Wish(host, "a.test", label="all", shared=True, **more) for host in hosts]
+
+
+def share(world, slots, wanted=None, policy=POLICY, most=10**6, save=True):
+    """One run of hosts that share a key, as the module dkim_rotation has it: who is behind the others follows them."""
+    seen = world.see(slots)
+    able = [wish for wish in wanted or sharing() if wish.host not in world.down and wish.host not in policy.lost]
+    exposed = rotation.exposed(slots, able, policy)
+    slots = rotation.begin(slots, exposed, policy, world.now, "lost", True, seen).slots
+    behind = rotation.behind(slots, [wish for wish in able if wish not in exposed], policy, seen)
+    slots = rotation.begin(slots, sorted(behind), policy, world.now, "day", seen=seen).slots
+    return turn(world, slots, most, save, policy)
+
+
+def shared_to_the_end(world, slots, policy=POLICY, days=4, wanted=None):
+    for _ in range(days * 4):
+        slots, _ = share(world, slots, wanted, policy)
+        world.transfer()
+        world.pass_time(DAY / 4)
+    return slots
+
+
+def first_shared_key(hosts=HOSTS):
+    world = World()
+    slots = rotation.begin([], sharing(hosts), POLICY, world.now, "one").slots
+    return world, shared_to_the_end(world, slots, wanted=sharing(hosts))
+
+
+def on(slots, state="active"):
+    return {slot.host: slot.selector for slot in slots if slot.state == state}
+
+
+def test_a_shared_key_is_made_once_copied_published_once_and_the_maker_goes_first():
+    world = World()
+    slots = rotation.begin([], sharing(), POLICY, world.now, "one").slots
+    assert len({slot.selector for slot in slots}) == 1 and slots[0].selector.endswith(".all")
+    done = []
+    for _ in range(12):
+        slots, acts = share(world, slots)
+        done += [(act.verb, act.host, act.source) for act in acts if act.verb not in ("wait", "look", "check")]
+        world.transfer()
+        world.pass_time(WAIT / 2)
+    assert sorted(done[:4]) == [("copy", "mx1", "mx2"), ("copy", "mx3", "mx2"), ("make", "mx2", ""), ("publish", "mx2", "")]
+    assert [each[:2] for each in done[4:]] == [
+        ("switch", "mx2"), ("prove", "mx2"), ("switch", "mx1"), ("switch", "mx3"), ("prove", "mx1"), ("prove", "mx3")
+    ]  # fmt: skip
+    assert set(on(slots)) == set(HOSTS) and len(set(world.keys.values())) == 1
+
+
+def test_a_host_out_of_reach_keeps_nobody_waiting_and_gets_its_copy_when_it_is_back():
+    world = World()
+    slots = rotation.begin([], sharing(), POLICY, world.now, "one").slots
+    slots, _ = share(world, slots)
+    world.down = {"mx3"}
+    slots = shared_to_the_end(world, slots)
+    assert set(on(slots)) == {"mx1", "mx2"} and ("mx3", "a.test", "rsa") not in world.signs
+    world.down = set()
+    slots, acts = share(world, slots)
+    assert [(act.verb, act.host) for act in acts if act.verb == "copy"] == [("copy", "mx3")]
+    slots, _ = share(world, slots)  # what others proved is not waited for again
+    assert world.signs["mx3", "a.test", "rsa"] == on(slots)["mx1"]
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_where_the_maker_is_lost_on_the_way_another_makes_a_new_one_and_no_selector_gets_a_second_key(turns):
+    world = World()
+    slots = rotation.begin([], sharing(), POLICY, world.now, "one").slots
+    maker = next(slot.host for slot in slots if slot.first)
+    for _ in range(turns):
+        slots, _ = share(world, slots)
+    world.down = {maker}
+    slots = shared_to_the_end(world, slots)
+    assert set(on(slots)) == set(HOSTS) - {maker}
+    world.down = set()
+    slots = shared_to_the_end(world, slots)
+    assert len(set(on(slots).values())) == 1 and set(on(slots)) == set(HOSTS)
+
+
+def test_a_new_host_and_one_that_was_set_up_anew_get_the_key_that_the_others_have():
+    world, slots = first_shared_key(("mx1", "mx2"))
+    made = world.made
+    del world.keys[("mx1", "a.test", slots[0].selector)], world.signs["mx1", "a.test", "rsa"]
+    slots = rotation.begin(slots, sharing(("mx1",)), POLICY, world.now, "day", seen=world.see(slots)).slots
+    slots = shared_to_the_end(world, slots, days=1)
+    assert len(set(on(slots).values())) == 1 and set(on(slots)) == set(HOSTS) and world.made == made
+
+
+def test_a_shared_key_is_replaced_on_all_hosts_and_its_record_goes_when_the_last_is_past_it():
+    world, slots = first_shared_key()
+    old = slots[0].selector
+    world.down = {"mx3"}
+    slots = rotation.begin(slots, sharing(("mx1", "mx2")), POLICY, world.now, "two", seen=world.see(slots)).slots
+    slots = shared_to_the_end(world, slots, days=40)
+    assert on(slots)["mx3"] == old != on(slots)["mx1"] and world.dns["primary"]["a.test", old] != "revoked"
+    world.down = set()
+    slots = shared_to_the_end(world, slots, days=60)
+    assert set(on(slots, "gravestone").values()) == {old} and len(set(on(slots).values())) == 1
+    assert len(world.keys) == 3
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_after_a_break_in_on_one_host_all_get_a_new_shared_key_and_the_old_is_revoked_when_none_signs_with_it(turns):
+    world, slots = first_shared_key()
+    old = slots[0].selector
+    slots = rotation.begin(slots, sharing(), POLICY, world.now, "two", seen=world.see(slots)).slots
+    for _ in range(turns):
+        slots, _ = share(world, slots)
+        world.transfer()
+        world.pass_time(WAIT / 2)
+    bad = {slot.selector for slot in slots if world.keys.get(slot.key)}
+    # Told of one host, the others follow in the next run.
+    slots = rotation.begin(slots, sharing(("mx1",)), POLICY, world.now, "break-in", True, world.see(slots)).slots
+    slots = shared_to_the_end(world, slots, days=4)
+    assert old in bad and not bad & set(on(slots).values()) and len(set(on(slots).values())) == 1 and set(on(slots)) == set(HOSTS)
+    assert not bad & {selector for _, _, selector in world.keys}
+    assert {world.dns["primary"].get(("a.test", selector), "revoked") for selector in bad} == {"revoked"}
+
+
+def test_where_a_host_is_lost_the_others_get_another_key_before_theirs_is_revoked():
+    world, slots = first_shared_key()
+    old, policy = slots[0].selector, POLICY._replace(lost=("mx2",))
+    world.down = {"mx2"}
+    del world.signs["mx2", "a.test", "rsa"], world.signed_at["mx2", "a.test", old]  # whatever the thief does
+    slots = shared_to_the_end(world, slots, policy)
+    assert set(on(slots)) == {"mx1", "mx3"} and old not in on(slots).values() and len(set(on(slots).values())) == 1
+    assert world.dns["primary"]["a.test", old] == "revoked"
+    assert {slot.state for slot in slots if slot.selector == old} == {"gravestone"}
+
+
+@pytest.mark.parametrize("turns", range(1, 14))
+def test_a_shared_key_is_taken_back_on_all_hosts_at_every_step(turns):
+    world, slots = first_shared_key()
+    old = on(slots)
+    slots = rotation.begin(slots, sharing(), POLICY, world.now, "two", seen=world.see(slots)).slots
+    new = next(slot.selector for slot in slots if slot.rotation == "two")
+    for _ in range(turns):
+        slots, _ = share(world, slots)
         world.transfer()
         world.pass_time(WAIT)
-    assert not world.signs
-    world.keys[("mx3", "a.test", "20261123.all")] = "shared"
-    assert {slot.state for slot in to_the_end(world, slots, days=5)} == {"active"}
+    slots, told = fleet.taken_back(slots, new)
+    assert told
+    slots = shared_to_the_end(world, slots, days=20)
+    assert on(slots) == old
+    assert {slot.state for slot in shared_to_the_end(world, slots, days=60) if slot.selector == new} <= {"removed", "gravestone"}
+
+
+def test_who_fails_with_a_shared_key_holds_the_others_and_no_further_key_is_made_for_it():
+    world, slots = first_shared_key()
+    old = on(slots)
+    slots = rotation.begin(slots, sharing(), POLICY, world.now, "two", seen=world.see(slots)).slots
+    world.bad = {slot.key for slot in slots if slot.rotation == "two" and slot.host == "mx2"}
+    slots = shared_to_the_end(world, slots, days=5)
+    assert on(slots) == old and world.made == 2
+    slots = rotation.begin(slots, sharing(), POLICY, world.now, "three", seen=world.see(slots)).slots
+    slots = shared_to_the_end(world, slots, days=5)
+    assert {slot.rotation for slot in slots if slot.state == "active"} == {"three"}
+
+
+def test_who_went_ahead_while_the_first_was_out_of_reach_is_waited_for_by_it():
+    world = World()
+    slots = rotation.begin([], sharing(("mx1", "mx2")), POLICY, world.now, "one").slots
+    ready = [slot._replace(state="ready", fingerprint="k", record="p=k") for slot in slots]
+    proven = Seen(True, "k", "p=k", "equal", True, (), WAIT, False)
+    ahead = next(slot for slot in ready if slot.host == "mx1")._replace(state="active", asked=True)
+    first = next(slot for slot in ready if slot.host == "mx2")
+    for one, verb in ((ahead, "wait"), (ahead._replace(verified=1.0), "switch"), (ahead._replace(fault="body hash"), "hold")):
+        signing = proven._replace(signing=not one.fault)
+        acts = rotation.step([one, first], {one.key: signing, first.key: proven}, POLICY, world.now).acts
+        assert [act.verb for act in acts if act.host == "mx2"] == [verb]
+
+
+def test_a_new_host_gets_no_key_that_failed_and_none_that_a_lost_host_has():
+    world, slots = first_shared_key(("mx1", "mx2"))
+    old, two = slots[0].selector, sharing(("mx1", "mx2"))
+    joined = rotation.begin(slots, sharing(("mx3",)), POLICY._replace(lost=("mx2",)), world.now, "day", seen=world.see(slots)).slots
+    assert joined[-1].host == "mx3" and joined[-1].selector != old
+    slots = rotation.begin(slots, two, POLICY, world.now, "two", seen=world.see(slots)).slots
+    world.bad = {slot.key for slot in slots if slot.rotation == "two" and slot.host == "mx2"}
+    slots = shared_to_the_end(world, slots, wanted=two)
+    slots = shared_to_the_end(world, slots, days=1)
+    assert on(slots)["mx3"] == old
+
+
+def test_a_copy_that_was_taken_back_and_never_signed_goes_from_its_host_alone():
+    world, slots = first_shared_key(("mx1", "mx2"))
+    copy = slots[0]._replace(host="mx3", state="ready", goal="withdraw", asked=False, verified=0.0, first=False)
+    world.keys[copy.key] = copy.fingerprint
+    step = rotation.step([*slots, copy], world.see([*slots, copy]), POLICY, world.now)
+    assert [(act.verb, act.host) for act in step.acts] == [("destroy", "mx3")]
+    del world.keys[copy.key]
+    step = rotation.step(step.slots, world.see(step.slots), POLICY, world.now)
+    assert step.slots[-1].state == "removed" and step.acts == []
+
+
+def test_a_host_that_holds_something_else_under_the_selector_is_not_taken_for_one_that_has_the_key():
+    slots = rotation.begin([], sharing(("mx1", "mx2")), POLICY, 1.0, "one").slots
+    other = {slot.key: Seen(slot.host == "mx1", "SHA256:other" if slot.host == "mx1" else "", "p=x", "absent", False) for slot in slots}
+    assert {slot.state for slot in rotation.step(slots, other, POLICY, 2.0).slots} == {"planned"}
+    known = [slot._replace(fingerprint="SHA256:x", record="p=y") for slot in slots]
+    assert {slot.state for slot in rotation.step(known, other, POLICY, 2.0).slots} == {"planned"}
+
+
+def test_after_a_host_was_lost_one_urgent_key_is_made_and_where_it_fails_no_further_one():
+    world, slots = first_shared_key(("mx1", "mx2"))
+    policy = POLICY._replace(lost=("mx2",))
+    wanted = sharing(("mx1",))
+    assert rotation.exposed(slots, wanted, POLICY) == [] and rotation.exposed(slots, wanted, policy) == wanted
+    slots = rotation.begin(slots, wanted, policy, world.now, "lost", True, world.see(slots)).slots
+    assert rotation.exposed(slots, wanted, policy) == []
+    failed = slots[-1]._replace(state="retiring", fault="body hash")
+    assert rotation.exposed([*slots[:-1], failed], wanted, policy) == []
+
+
+def test_a_customers_shared_selector_is_taken_anew_by_those_who_share_it_alone():
+    fixed = ("s1.all", "s2.all")
+    slots = rotation.begin([], sharing(fixed=fixed), POLICY, 1.0, "one").slots
+    assert {slot.selector for slot in slots} == {"s1.all"}
+    gone = [slot._replace(state="gravestone", record="p=x") for slot in slots]
+    after = 1.0 + POLICY.retire
+    assert {slot.selector for slot in rotation.begin(gone, sharing(fixed=fixed), POLICY, after, "two").slots} == {"s1.all"}
+    (apart,) = rotation.begin(gone[:1], [Wish("mx2", "a.test", label="y", fixed=fixed, shared=True)], POLICY, after, "two").slots[1:]
+    (other,) = rotation.begin(gone[:1], [Wish("mx1", "a.test", label="x", fixed=fixed)], POLICY, after, "two").slots[1:]
+    assert other.selector == apart.selector == "s2.all"
 
 
 def test_a_customers_slot_takes_another_key_only_after_it_rested():
@@ -680,3 +897,78 @@ class Machine(RuleBasedStateMachine):
 
 TestMachine = Machine.TestCase
 TestMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+class Sharing(RuleBasedStateMachine):
+    """Hosts that share a key, in any order: rotations of all or of one, runs that end anywhere, hosts out of reach or set up anew, ways
+    back, bad keys, time."""
+
+    def __init__(self):
+        super().__init__()
+        self.world, self.slots, self.rotations = World(), [], 0
+
+    @precondition(lambda self: self.rotations < 5)
+    @rule(urgent=st.booleans(), host=st.sampled_from((None, None, *HOSTS)))
+    def begin(self, urgent, host):
+        self.rotations += 1
+        wanted = [wish for wish in sharing() if host in (None, wish.host) and wish.host not in self.world.down]
+        seen = self.world.see(self.slots)
+        self.slots = rotation.begin(self.slots, wanted, POLICY, self.world.now, str(self.rotations), urgent, seen).slots
+
+    @rule(most=st.integers(0, 9), save=st.booleans())
+    def run(self, most, save):
+        before = self.slots
+        slots, _ = share(self.world, self.slots, most=most, save=save)
+        self.slots = slots if save else before
+
+    @rule(times=st.integers(1, 6))
+    def runs(self, times):
+        for _ in range(times):
+            self.slots, _ = share(self.world, self.slots)
+            self.world.transfer()
+            self.world.pass_time(WAIT)
+
+    @rule(seconds=st.sampled_from((1, DAY, 15 * DAY)))
+    def wait(self, seconds):
+        self.world.pass_time(seconds)
+
+    @rule(down=st.sets(st.sampled_from(HOSTS), max_size=2))
+    def out_of_reach(self, down):
+        self.world.down = down
+
+    @rule(host=st.sampled_from(HOSTS))
+    def set_up_anew(self, host):
+        self.world.keys = {key: own for key, own in self.world.keys.items() if key[0] != host}
+        self.world.signs = {line: selector for line, selector in self.world.signs.items() if line[0] != host}
+
+    @precondition(lambda self: self.slots)
+    @rule(number=st.integers(0, 99))
+    def undo(self, number):
+        with contextlib.suppress(RotationError):
+            self.slots, _ = fleet.taken_back(self.slots, self.slots[number % len(self.slots)].selector)
+
+    @precondition(lambda self: self.slots)
+    @rule(number=st.integers(0, 99))
+    def spoil(self, number):
+        self.world.bad ^= {self.slots[number % len(self.slots)].key}
+
+    @invariant()
+    def nobody_signs_unproven_and_no_selector_has_two_keys(self):
+        self.world.check()
+
+    def teardown(self):
+        """Whatever happened: a rotation of all brings all hosts to one key that is verified, and leaves no other."""
+        self.world.down, self.world.bad = set(), set()
+        seen = self.world.see(self.slots)
+        self.slots = rotation.begin(self.slots, sharing(), POLICY, self.world.now, "last", seen=seen).slots
+        slots = shared_to_the_end(self.world, self.slots, days=70)
+        assert (
+            set(on(slots)) == set(HOSTS)
+            and len(set(on(slots).values())) == 1
+            and all(slot.verified for slot in slots if slot.state == "active")
+        ), states(slots)
+        assert {slot.state for slot in slots} <= {"active", *rotation.GONE}, states(slots)
+
+
+TestSharing = Sharing.TestCase
+TestSharing.settings = settings(max_examples=30, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck))

@@ -167,3 +167,28 @@ def test_an_emergency_goes_on_with_a_planned_key_only_where_the_host_has_not_mad
     result = play(hosts=host(keys=[planned["selector"]]), emergency=True, rotation="break-in")
     assert [row["selector"] for row in result["destroy"]["mx1"]] == [planned["selector"]]
     assert planned["selector"] not in [row["selector"] for row in result["make"]["mx1"]]
+
+
+def test_hosts_that_share_a_key_get_copies_of_one_and_lose_it_together(play):
+    there = {name: {**host()["mx1"], "shared": {"A.test": "mx"}} for name in ("mx1", "mx2")}
+    first = play(hosts=there)
+    (made,) = first["make"]["mx1"]
+    assert list(first["make"]) == ["mx1"] and made["selector"].endswith(".mx") and first["take"] == {}
+    there["mx1"]["seen"]["keys"] = host(keys=[made["selector"]])["mx1"]["seen"]["keys"]
+    second = play(hosts=there)
+    assert [(row["selector"], row["fingerprint"]) for row in second["take"]["mx2"]] == [(made["selector"], "SHA256:x")]
+    assert [row["to"] for row in second["give"]["mx1"]] == ["mx2"] and len(second["records"]) == 1
+    assert play(hosts=there)["take"] == second["take"]  # nothing of it was done
+    slots = [slot._replace(state="active", verified=1.0, asked=True, record=RECORD) for slot in rotations.load(play.store()).slots]
+    rotations.save(play.store(), rotations.load(play.store()), slots)
+    served = {made["selector"]: Seen(primary="equal", served=True)}
+    there["mx1"]["seen"]["probes"]["a.test"]["signs"] = [made["selector"]]
+    lost = play(served, hosts={"mx1": there["mx1"]}, lost=["mx2"])
+    assert lost["records"] == [] and [row["selector"] == made["selector"] for row in lost["make"]["mx1"]] == [False]
+    assert any(act["verb"] == "wait" and act["host"] == "mx2" for act in lost["acts"])
+
+
+def test_a_host_that_cannot_be_looked_at_makes_nothing_for_others(play):
+    hosts = {name: {**host()["mx1"], "shared": {"a.test": "mx"}} for name in ("mx1", "mx2")}
+    hosts["mx1"]["seen"] = {"msg": "the signer is down"}
+    assert list(play(hosts=hosts)["make"]) == ["mx2"]
