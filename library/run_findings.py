@@ -24,7 +24,7 @@ options:
   stage:
     description: Which part is written. V(start) makes a new document, V(load) reads one from O(path).
     type: str
-    choices: [start, load, assess, contain, verify, shape, reinstate, finish]
+    choices: [start, load, assess, contain, verify, delist, shape, reinstate, finish]
     required: true
   findings:
     description: The document so far.
@@ -90,6 +90,12 @@ options:
     type: list
     elements: dict
     default: []
+  delisting:
+    description: >-
+      What became of the delistings, for V(delist). C(cases) and C(enrolments) of M(delisting_case), or C(skipped), why nobody followed
+      them, or C(msg) of a failure.
+    type: dict
+    default: {}
   outbreak_window:
     description: For so many hours since the last lock nothing must have happened, before an outbreak has ended.
     type: float
@@ -209,7 +215,7 @@ except ImportError:
 
 #: So many domains that refused mail in earlier runs are looked for in the logs.
 MAX_WATCHED = 500
-STAGES = ("start", "load", "assess", "contain", "verify", "shape", "reinstate", "finish")
+STAGES = ("start", "load", "assess", "contain", "verify", "delist", "shape", "reinstate", "finish")
 
 
 def store(p: dict[str, t.Any], check_mode: bool) -> t.Any:
@@ -230,7 +236,7 @@ def weigh(p: dict[str, t.Any], findings: dict[str, t.Any], engine: t.Any, check_
     gathered = gather(p["reputation"], p["logs"], named, known, now, p["brake_share"], p["refusal_rest"], refused)
     if engine is not None and not check_mode:
         database.save_observations(engine, gathered.seen, gathered.cleared, gathered.refused)
-    return stages.reputation(findings, gathered.document, p["reputation"].get("msg"))
+    return stages.reputation(findings, gathered.document, p["reputation"].get("msg"), now)
 
 
 def prove(p: dict[str, t.Any], findings: dict[str, t.Any], engine: t.Any, now: float) -> dict[str, t.Any]:
@@ -271,6 +277,8 @@ def step(p: dict[str, t.Any], check_mode: bool, now: float) -> dict[str, t.Any]:
         return stages.hold(stages.contain(before, accounts, p["results"], now, beyond), p["holds"], now)
     if stage == "verify":
         return stages.verify(before, p["logs"])
+    if stage == "delist":
+        return stages.delist(before, p["delisting"])
     if stage == "shape":
         return stages.shape(before, p["warmups"])
     if stage == "reinstate":
@@ -298,6 +306,7 @@ def main() -> None:
             "limits": {"type": "dict", "default": {}},
             "authentication": {"type": "dict", "default": {}},
             "warmups": {"type": "list", "elements": "dict", "default": []},
+            "delisting": {"type": "dict", "default": {}},
             "outbreak_window": {"type": "float", "default": 24.0},
             "verdict": {"type": "dict", "default": {}},
             "reputation": {"type": "dict", "default": {}},

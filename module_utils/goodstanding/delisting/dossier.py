@@ -141,9 +141,10 @@ def next_step(case: Case, of: Told, way: Way) -> str:
             return f"Run the command from {case.subject} itself, then record it: -e submitted={case.id}."
         if lists.how(of.delisting) == "mail":
             return f"Read the text and let it be sent to {where}: -e approve={case.id}."
-        return f"Fill in {where} with the text below, then record it: -e submitted={case.id}."
+        return f"Fill in {where} with the text of its dossier, then record it: -e submitted={case.id}."
     if case.state == PROVIDER_ONLY:
-        return f"Give the text below to the owner of the network ({lists.who(of, case.codes)}), then record it: -e submitted={case.id}."
+        owner = f"the owner of the network ({lists.who(of, case.codes)})"
+        return f"Give the text of its dossier to {owner}, then record it: -e submitted={case.id}."
     if case.state in (SUBMITTED, WAITING) and case.submitted_at:
         return f"Wait: it was asked for on {day(case.submitted_at)}{expected}. {_AGAIN}"
     if case.state == WAITING:
