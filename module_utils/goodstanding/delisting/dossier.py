@@ -48,7 +48,7 @@ _GATES = {
     "outside": "what must hold first was looked at",
 }
 #: Who asks meanwhile.
-_AGAIN = "playbooks/assess.yml and remediate.yml ask the list again; run playbooks/delist.yml behind them."
+_AGAIN = "playbooks/remediate.yml asks the list again."
 _COST = {
     "no": "nothing",
     "optional": "nothing; do not pay for the faster removal that is offered",

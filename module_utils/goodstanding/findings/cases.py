@@ -87,9 +87,9 @@ def points(document: Row, point: t.Callable[[str, str, str, str | None, str], No
     for (severity, state, _, step), rows in found.items():
         what = f"{_some([row['subject'] for row in rows])} {'is' if len(rows) == 1 else 'are'} listed in {rows[0]['name']}"
         if state == READY:
-            what += ", which may be asked for a delisting now"
+            what += ", and a delisting may be asked for now"
         elif state == PROVIDER_ONLY:
-            what += f", and may be taken out now; only the owner of the network may ask ({rows[0]['who']})"
+            what += f", and a delisting may be asked for now, by the owner of the network alone ({rows[0]['who']})"
         # Waits for an answer, or for the entry's own end.
         point(severity, "postmaster", what, None, rows[0]["next"] if len(rows) == 1 else step)
     for row in document["enrolments"]:

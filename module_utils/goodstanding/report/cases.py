@@ -25,6 +25,8 @@ LABELS = {
     states.WAITING: "Waiting for the list",
     states.CLEARED: "Over",
 }
+#: A request is under way, or nothing is to be asked for: gates keep nothing.
+_NO_GATES = (states.SUBMITTED, states.WAITING, states.CLEARED)
 #: So many rows are written out, and so many reasons of gates; report.json has all.
 MAX_ROWS, MAX_GATES = 500, 100
 #: What a row says, and may share with others.
@@ -69,7 +71,7 @@ def groups(found: t.Iterable[Row]) -> list[Row]:
     joined: dict[tuple[t.Any, ...], Row] = {}
     for row in found:
         texts = {name: cases.general(row, row[name] or "") for name in ("next", "url", "frozen")}
-        closed = tuple(gate["gate"] for gate in row["gates"] if not gate["overridden"])
+        closed = tuple(gate["gate"] for gate in row["gates"] if not gate["overridden"] and row["state"] not in _NO_GATES)
         over = row["override"]
         key = (*(row[name] for name in _SHARED), *texts.values(), closed, over and (over["reason"], tuple(over["gates"]), over["at"]))
         entry = joined.get(key)
@@ -92,9 +94,7 @@ def _gates(found: t.Iterable[Row]) -> Row:
     it, subjects), left."""
     told: dict[tuple[str, str, str], Row] = {}
     for row in found:
-        if row["state"] == states.CLEARED:
-            continue
-        for gate in row["gates"]:
+        for gate in row["gates"] if row["state"] not in _NO_GATES else ():
             why = cases.general(row, gate["why"])
             key = (gate["gate"], gate["state"], why)
             entry = told.setdefault(key, {**{name: gate[name] for name in ("gate", "state")}, "why": why, "subjects": [], "overridden": 0})
