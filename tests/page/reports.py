@@ -124,6 +124,11 @@ def hostile() -> dict[str, t.Any]:
     document["cases"][0]["url"] = document["enrolments"][0]["url"] = "javascript:window.hit=12"
     document["delisting"] = {"state": "failed", "why": "w"}
     document = spoil(document)
+    # Two of which the same is known are one row, with a link for each.
+    like = document["cases"][-1]
+    for place in (0, 1):
+        subject = f"{ATTACKS[place]}{place}"
+        document["cases"].append({**like, "subject": subject, "url": f"javascript:window.hit={subject}"})
     # An answer is about one of the addresses, however it is called.
     for kind, word in (("addresses", "address"), ("names", "name")):
         for place, row in enumerate(document[kind]):

@@ -317,6 +317,11 @@ def test_the_brake_is_a_share_of_the_accounts_that_are_there():
     assert [len(names) for names in stages.to_lock(document, [], 9)] == [9, 1]
 
 
+def test_a_run_says_when_the_lists_had_answered():
+    assert stages.start("r1", "lab", "lock", False, NOW)["run"]["asked"] is None
+    assert finished(assessed())["run"]["asked"] == iso(NOW)
+
+
 #: What each version brought.
 BROUGHT = {
     4: ("locks", "drift", "outbreak", "feeds", "limits"), 5: ("warmups",), 6: ("authentication",), 7: ("delisting", "cases", "enrolments"),

@@ -99,12 +99,11 @@ def test_the_summary_tells_the_verdict_and_what_is_left():
 
 def test_what_others_read_of_a_case_names_no_account_and_nobody_else():
     document = reports.demo()
-    document["cases"][0].update(
-        next="Do not ask yet: not locked: mallory@alpha.test, news@alpha.test. See jane@bank.test.", frozen="bob refused"
-    )
+    document["cases"][0].update(next="Do not ask yet: not locked: mallory@alpha.test, bob. See jane@bank.test.", frozen="bob refused")
     document["accounts"][1]["account"] = "bob"
     text = summary.build(redact.redacted(document)) + junit.build(redact.redacted(document))
     assert "Do not ask yet: not locked: m…@" in text
+    assert redact.redacted(document)["cases"][0]["frozen"] == "b… refused"
     for gone in ("mallory", "jane", "bob"):
         assert gone not in text, gone
 

@@ -183,6 +183,8 @@ def test_cases_of_which_the_same_is_known_share_a_row_and_lose_none():
     assert (row["url"], row["opened"], row["closed"]) == (None, "2026-11-22T00:00:00.000000Z", ("outbreak", "fcrdns"))
     (row,) = zen["rows"]
     assert row["url"] == "https://check.spamhaus.org/results/?query=198.51.100.11"
+    (waiting,) = next(group["lists"] for group in found["states"] if group["state"] == "waiting")
+    assert waiting["rows"][0]["closed"] == (), "it was asked for already"
     assert (found["folder"], found["left"]) == ("reports/cases", 0)
     assert cases.view(reports.begun()) is None, "nobody was to follow them"
 
