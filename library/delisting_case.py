@@ -154,6 +154,10 @@ cases:
     name:
       description: The list's name.
       type: str
+    sources:
+      description: The C(source) of the observations that it is about.
+      type: list
+      elements: str
     state:
       description: V(open), V(gated), V(ready), V(submitted), V(waiting), V(cleared), V(refused), V(expired), V(provider_only).
       type: str
@@ -277,7 +281,7 @@ class Run(t.NamedTuple):
     def asked(self) -> cases.Asked:
         """Return when the run of the findings asked."""
         of = self.document["run"]
-        return cases.Asked(epoch(of["started"]), epoch(of["finished"] or of["started"]))
+        return cases.Asked(epoch(of["started"]), epoch(of["asked"] or of["finished"] or of["started"]))
 
     def told(self, known: t.Iterable[Case]) -> dict[lists.Key, lists.Told]:
         return lists.told(self.document, self.desks, self.zones, [(case.subject, case.list, case.sources) for case in known])
@@ -421,7 +425,8 @@ def row(run: Run, engine: t.Any, case: Case, of: lists.Told, dossiers: bool) -> 
 
     over = case.override
     return {
-        "case": case.id, "subject": case.subject, "list": case.list, "name": of.name, "state": case.state, "who": lists.who(of, case.codes),
+        "case": case.id, "subject": case.subject, "list": case.list, "name": of.name, "sources": list(case.sources), "state": case.state,
+        "who": lists.who(of, case.codes),
         "next": dossier.next_step(case, of, lists.way(of, case.codes)), "url": of.delisting.get("url"), "opened": iso(case.opened),
         "submitted_at": date(case.submitted_at), "not_before": date(case.not_before), "expected": date(case.expected),
         "requests": case.requests, "relisted": case.relisted, "frozen": case.frozen or None,

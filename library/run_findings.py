@@ -24,7 +24,7 @@ options:
   stage:
     description: Which part is written. V(start) makes a new document, V(load) reads one from O(path).
     type: str
-    choices: [start, load, assess, contain, verify, shape, reinstate, finish]
+    choices: [start, load, assess, contain, verify, delist, shape, reinstate, finish]
     required: true
   findings:
     description: The document so far.
@@ -90,6 +90,12 @@ options:
     type: list
     elements: dict
     default: []
+  delisting:
+    description: >-
+      What became of the delistings, for V(delist). C(cases) and C(enrolments) of M(delisting_case), or C(skipped), why nobody followed
+      them, or C(msg) of a failure.
+    type: dict
+    default: {}
   outbreak_window:
     description: For so many hours since the last lock nothing must have happened, before an outbreak has ended.
     type: float
@@ -226,7 +232,7 @@ except ImportError:
 MAX_WATCHED = 500
 #: So many open delistings are asked about at the lists' own name servers.
 MAX_FOLLOWED = 1000
-STAGES = ("start", "load", "assess", "contain", "verify", "shape", "reinstate", "finish")
+STAGES = ("start", "load", "assess", "contain", "verify", "delist", "shape", "reinstate", "finish")
 
 
 def store(p: dict[str, t.Any], check_mode: bool) -> t.Any:
@@ -236,7 +242,7 @@ def store(p: dict[str, t.Any], check_mode: bool) -> t.Any:
     return database.open_existing(p["state_url"]) if check_mode else database.open_store(p["state_url"])
 
 
-def weigh(p: dict[str, t.Any], findings: dict[str, t.Any], engine: t.Any, now: float) -> tuple[dict[str, t.Any], t.Any]:
+def weigh(p: dict[str, t.Any], findings: dict[str, t.Any], engine: t.Any, at: float, now: float) -> tuple[dict[str, t.Any], t.Any]:
     """Return the document with what the sources say, and what was gathered for it; None where nobody was asked."""
     if not p["reputation"]:
         return findings, None
@@ -244,8 +250,8 @@ def weigh(p: dict[str, t.Any], findings: dict[str, t.Any], engine: t.Any, now: f
     known = observations.known(engine) if engine is not None else {}
     refused = observations.refused_domains(engine) if engine is not None else {}
     named = {row["id"]: row for row in entries}
-    gathered = gather(p["reputation"], p["logs"], named, known, now, p["brake_share"], p["refusal_rest"], refused)
-    return stages.reputation(findings, gathered.document, p["reputation"].get("msg")), gathered
+    gathered = gather(p["reputation"], p["logs"], named, known, at, p["brake_share"], p["refusal_rest"], refused)
+    return stages.reputation(findings, gathered.document, p["reputation"].get("msg"), now), gathered
 
 
 def asked(p: dict[str, t.Any], findings: dict[str, t.Any], now: float) -> float:
@@ -292,6 +298,8 @@ def step(p: dict[str, t.Any], check_mode: bool, now: float) -> dict[str, t.Any]:
         return stages.hold(stages.contain(before, accounts, p["results"], now, beyond), p["holds"], now)
     if stage == "verify":
         return stages.verify(before, p["logs"])
+    if stage == "delist":
+        return stages.delist(before, p["delisting"])
     if stage == "shape":
         return stages.shape(before, p["warmups"])
     if stage == "reinstate":
@@ -319,6 +327,7 @@ def main() -> None:
             "limits": {"type": "dict", "default": {}},
             "authentication": {"type": "dict", "default": {}},
             "warmups": {"type": "list", "elements": "dict", "default": []},
+            "delisting": {"type": "dict", "default": {}},
             "outbreak_window": {"type": "float", "default": 24.0},
             "verdict": {"type": "dict", "default": {}},
             "reputation": {"type": "dict", "default": {}},
@@ -354,7 +363,7 @@ def main() -> None:
         refused = observations.refused_domains(engine) if engine is not None else {}
         if p["stage"] not in ("start", "load"):
             at, proves = asked(p, findings, now), p["stage"] in ("assess", "contain", "verify")
-            findings, gathered = weigh(p, findings, engine, at)
+            findings, gathered = weigh(p, findings, engine, at, now)
             if proves:
                 findings = prove(p, findings, engine, now)
             if p["logs"]:

@@ -67,7 +67,8 @@ def by_hour(hosts: int = 2, hours: int = 25) -> dict[str, t.Any]:
 
 def demo() -> dict[str, t.Any]:
     """An account that was broken into on two hosts and is locked, one address that is listed: what script/demo finds, and some more."""
-    return finished(activity.section({**stages.upgrade(data("outbreak")), "authentication": data("authentication")}, by_hour()))
+    known = {**stages.upgrade(data("outbreak")), "authentication": data("authentication")}
+    return finished(stages.delist(activity.section(known, by_hour()), data("delisting")))
 
 
 def many() -> dict[str, t.Any]:
@@ -92,7 +93,20 @@ def large(addresses: int = 1000, lists: int = 50) -> dict[str, t.Any]:
                         outcome="timeout" if number % 4 in (1, 2) else "listed", since=iso(NOW - 86400)) for place in listed
         ]  # fmt: skip
     document["hosts"] = [{"host": host, "assessed": True, "contained": None, "reason": None, "log": None} for host in hosts]
-    return finished(document)
+    return finished(stages.delist(document, {"cases": cases(document), "enrolments": []}))
+
+
+def cases(document: dict[str, t.Any]) -> list[dict[str, t.Any]]:
+    """A case of each listing, hardly two of which are alike: in each state, and closed by gates of its own."""
+    like = data("delisting")["cases"]
+    rows = []
+    for number, row in enumerate(document["observations"]):
+        own, subject = like[number % 7], row["subject"]
+        gates = [{**gate, "why": f"{gate['why']} ({number % 200})"} for gate in own["gates"]]
+        names = {"case": f"{row['source']}/{subject}", "subject": subject, "list": row["source"], "name": row["list"]}
+        changed = {"next": f"{own['next']} ({number % 300})", "url": f"https://{row['source']}/?ip={subject}", "gates": gates}
+        rows.append({**own, **names, **changed, "sources": [row["source"]]})
+    return rows
 
 
 #: What attackers write into log lines, TXT records and names: markup, handlers, styles that load, and ways out of where it is put.
@@ -110,7 +124,7 @@ ATTACKS = (
 #: Words of the schema, which nobody from outside writes.
 KEPT = (
     "id", "status", "mode", "state", "verdict", "outcome", "kind", "tier", "family", "scope", "severity", "result", "action", "canary",
-    "phase", "step", "applies", "receivers", "signer", "published", "dmarc", "mta_sts", "tls_rpt", "rule",
+    "phase", "step", "applies", "receivers", "signer", "published", "dmarc", "mta_sts", "tls_rpt", "rule", "gate",
 )  # fmt: skip
 
 
@@ -135,7 +149,14 @@ def hostile() -> dict[str, t.Any]:
     document["rejected"] = [{"host": "mx1", "subject": "s", "why": "w"}]
     document["suspected_faults"] = [{"source": "s", "family": "ipv4", "code": "c", "subjects": 4, "asked": 5, "why": "w"}]
     document["observations"][0]["delisting"] = {"kind": "self_form", "url": "javascript:window.hit=11"}
+    document["cases"][0]["url"] = document["enrolments"][0]["url"] = "javascript:window.hit=12"
+    document["delisting"] = {"state": "failed", "why": "w"}
     document = spoil(document)
+    # Two of which the same is known are one row, with a link for each.
+    like = document["cases"][-1]
+    for place in (0, 1):
+        subject = f"{ATTACKS[place]}{place}"
+        document["cases"].append({**like, "subject": subject, "url": f"javascript:window.hit={subject}"})
     # An answer is about one of the addresses, however it is called.
     for kind, word in (("addresses", "address"), ("names", "name")):
         for place, row in enumerate(document[kind]):

@@ -38,12 +38,12 @@ ANSWERS = {
 @pytest.fixture
 def play(tmp_path):
     """Return what runs a playbook with variables: (exit code, calls that lock or unlock, output); its findings are in tmp_path. played:
-    what other modules answer."""
+    what other modules answer; check: whether in check mode."""
 
     if shutil.which("postconf", path="/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"):
         pytest.skip("the role would install packages for this machine's own Postfix")
 
-    def run(playbook, played=None, **given):
+    def run(playbook, played=None, check=False, **given):
         log = tmp_path / "log"
         (tmp_path / "library").mkdir(exist_ok=True)
         for name, answer in {**ANSWERS, **(played or {})}.items():
@@ -57,7 +57,7 @@ def play(tmp_path):
         command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(tmp_path / "hosts.json"), f"playbooks/{playbook}.yml"]
         environment = {**os.environ, "ANSIBLE_LIBRARY": f"{tmp_path}/library:{ROOT}/library"}
         done = subprocess.run(
-            [*command, "-e", json.dumps(given)],
+            [*command, "-e", json.dumps(given), *(["--check"] if check else [])],
             env=environment, cwd=ROOT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         calls = log.read_text().splitlines() if log.exists() else []

@@ -176,3 +176,86 @@ def test_without_findings_it_says_what_is_missing(delist):
     code, said = delist(with_findings=False)
     assert code == 2
     assert "run playbooks/assess.yml first" in said
+
+
+PLAYED = {
+    "mail_log_info": {"failed": True, "msg": "no log"},
+    "rate_limit_info": {"failed": True, "msg": "no limits"},
+    "dkim_signing_info": {"failed": True, "msg": "no signer"},
+}
+
+
+@pytest.fixture
+def remediate(play, tmp_path, monkeypatch):
+    """Return what runs the whole job on hosts whose logs cannot be read: (exit code, its report or None, its output as one line)."""
+    monkeypatch.delenv("CI", raising=False)
+
+    def run(**given):
+        code, _, output = play("remediate", played=PLAYED, goodstanding_run_id="r1", **given)
+        report = tmp_path / "r1" / "report.json"
+        return code, json.loads(report.read_text()) if report.exists() else None, " ".join(output.replace('"', "").split())
+
+    return run
+
+
+def test_the_whole_job_follows_the_cases_and_shows_them(delist, remediate, tmp_path):
+    delist()
+    code, report, said = remediate(delisting_enrolments=[{"id": "snds", "since": "2020-01-01"}])
+    assert code == 0, said
+    assert report["delisting"] == {"state": "followed", "why": ""}
+    assert {row["case"] for row in report["cases"]} == {ZEN, MAILED}
+    assert [row["state"] for row in report["enrolments"] if row["id"] == "snds"] == ["lapsed"]
+    assert any(point["what"].startswith("Microsoft SNDS has lapsed") for point in report["open_points"])
+    assert "Something must hold first" in (tmp_path / "r1/report.html").read_text()
+    assert 'goodstanding_cases{state="gated"} ' in (tmp_path / "r1/report.prom").read_text()
+
+
+def test_what_goes_wrong_with_the_cases_ends_no_run_and_is_told(remediate):
+    code, report, said = remediate(delisting_enrolments=[{"id": "sndz"}])
+    assert code == 0, said
+    assert report["delisting"]["state"] == "failed"
+    assert "delisting_enrolments[0] names sndz: known are" in report["delisting"]["why"].replace("'", "")
+    assert any("the delistings could not be followed" in point["what"] for point in report["open_points"])
+
+
+def test_a_runner_whose_disk_does_not_last_goes_on_without_the_cases_and_says_why(remediate, tmp_path):
+    code, report, said = remediate(goodstanding_store_lasts=False)
+    assert code == 0, said
+    assert report["delisting"]["state"] == "skipped"
+    assert "This runner&#39;s disk does not last" in (tmp_path / "r1/report.html").read_text().partition('id="unchecked"')[2]
+    assert not (tmp_path / "cases").exists()
+
+
+@pytest.mark.parametrize("word", ["submitted", "delisting_approve"])
+def test_the_whole_job_takes_no_word_on_a_case(remediate, word):
+    code, report, said = remediate(**{word: ZEN})
+    assert (code, report) == (2, None)
+    assert "Nothing was done." in said
+    assert "is told to playbooks/delist.yml" in said
+
+
+def test_the_findings_have_the_cases_and_in_check_mode_stay_as_they_are(delist, tmp_path, monkeypatch):
+    delist()
+    written = tmp_path / "r1/findings.json"
+    found = json.loads(written.read_text())
+    assert {row["case"]: row["state"] for row in found["cases"]} == {ZEN: "gated", MAILED: "gated"}
+    assert "Do not ask yet" in next(point["next_step"] for point in found["open_points"] if "is listed in Spamhaus ZEN" in point["what"])
+    written.unlink()
+    code, said = delist(check=True)
+    assert code == 0, said
+    assert not written.exists()
+
+
+def test_a_word_on_a_case_is_no_run_that_lacks_its_report(delist, tmp_path):
+    delist()
+    command = [
+        ROOT / "script/run",
+        "playbooks/delist.yml",
+        "-i",
+        "localhost,",
+        "-e",
+        f"goodstanding_state_url=sqlite:///{tmp_path}/store.db",
+    ]
+    word = ["-e", f"submitted={ZEN}", "-e", '{"reason": "asked by telephone"}']
+    done = subprocess.run([*command, *word], cwd=ROOT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    assert (done.returncode, "writes no report" in done.stdout + done.stderr) == (0, True), done.stdout + done.stderr

@@ -9,6 +9,7 @@ Nothing is told that no row says. No account and no person is named to an operat
 from __future__ import annotations
 
 import datetime
+import functools
 import ipaddress
 import typing as t
 from pathlib import Path
@@ -48,7 +49,7 @@ _GATES = {
     "outside": "what must hold first was looked at",
 }
 #: Who asks meanwhile.
-_AGAIN = "playbooks/assess.yml and remediate.yml ask the list again; run playbooks/delist.yml behind them."
+_AGAIN = "playbooks/remediate.yml asks the list again."
 _COST = {
     "no": "nothing",
     "optional": "nothing; do not pay for the faster removal that is offered",
@@ -100,13 +101,7 @@ def compose(case: Case, of: Told, way: Way, ledger: Ledger, contact: str, templa
         "texts": {name: " ".join(row.text for row in rows) for name, rows in told.items()},
         "refusal": _quote(of) if any(row["source"].startswith("log:") for row in of.rows) else "",
     }  # fmt: skip
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(templates),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,  # noqa: S701 - plain text, which no browser reads
-    )
+    environment = _environment(templates)
     asked = case.asked_by != "nobody"
     text = _tidy(environment.get_template("request.txt.j2").render(values)) if asked else ""
     reply = _tidy(environment.get_template("reply.txt.j2").render(values)) if of.delisting.get("verb") == "mitigate" else ""
@@ -127,6 +122,18 @@ def compose(case: Case, of: Told, way: Way, ledger: Ledger, contact: str, templa
     return Dossier(subject, text, reply, markdown, data)
 
 
+@functools.cache
+def _environment(templates: str) -> jinja2.Environment:
+    """Return what compiles each template once: a fleet may have a thousand cases."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(templates),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701 - plain text, which no browser reads
+    )
+
+
 def next_step(case: Case, of: Told, way: Way) -> str:
     """Return what comes next, and who does it, as a sentence."""
     where = of.delisting.get("url") or of.delisting.get("mail") or "the operator's own page"
@@ -141,9 +148,10 @@ def next_step(case: Case, of: Told, way: Way) -> str:
             return f"Let the host that has {case.subject} ask from it: -e approve={case.id}."
         if lists.how(of.delisting) == "mail":
             return f"Read the text and let it be sent to {where}: -e approve={case.id}."
-        return f"Fill in the form at {where} with the text below, then record it: -e submitted={case.id}."
+        return f"Fill in {where} with the text of its dossier, then record it: -e submitted={case.id}."
     if case.state == PROVIDER_ONLY:
-        return f"Give the text below to the owner of the network ({lists.who(of, case.codes)}), then record it: -e submitted={case.id}."
+        owner = f"the owner of the network ({lists.who(of, case.codes)})"
+        return f"Give the text of its dossier to {owner}, then record it: -e submitted={case.id}."
     if case.state in (SUBMITTED, WAITING) and case.submitted_at:
         return f"Wait: it was asked for on {day(case.submitted_at)}{expected}. {_AGAIN}"
     if case.state == WAITING:

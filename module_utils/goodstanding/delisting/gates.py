@@ -31,7 +31,7 @@ def outside(document: Row, of_address: bool, authentication: t.Mapping[str, Gate
     found = {OUTBREAK: _outbreak(document), ACCOUNT: _account(document), QUEUE: _queue(document), LIMITS: _limits(document)}
     for name in OF_ADDRESS if of_address else OF_NAME:
         found[name] = authentication.get(name, Gate(UNKNOWN, "nobody looked at it: playbooks/assess.yml does"))
-    judged = epoch(document["run"]["finished"] or document["run"]["started"])
+    judged = epoch(document["run"]["asked"] or document["run"]["finished"] or document["run"]["started"])
     if now - judged > FRESH:
         old = Gate(UNKNOWN, f"the findings are of {document['run']['started'][:16]}: run playbooks/remediate.yml again")
         found = {name: old if gate.state == HOLDS else gate for name, gate in found.items()}

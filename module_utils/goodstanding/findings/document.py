@@ -14,7 +14,7 @@ import re
 import typing as t
 
 from ..triage.fleet import kind_of
-from . import activity, authentication, limits, locks
+from . import activity, authentication, cases, limits, locks
 from .observations import LISTED, WEIGHTY
 from .times import iso
 
@@ -36,6 +36,7 @@ _NEW: Document = {
     "authentication": authentication.off("nobody asked in this run"),
     "activity": activity.NOTHING,
     "outbreak": {"state": "not_proven", "window_hours": None, "since": None, "provable_from": None, "conditions": []},
+    **cases.off(),
 }
 
 
@@ -51,8 +52,8 @@ def start(run_id: str | None, inventory: str, mode: str, check_mode: bool, now: 
     return {
         "schema_version": 7,
         "run": {
-            "id": name, "started": iso(now), "finished": None, "inventory": inventory, "mode": mode, "check_mode": check_mode,
-            "status": "unknown", "accounts_seen": 0,
+            "id": name, "started": iso(now), "asked": None, "finished": None, "inventory": inventory, "mode": mode,
+            "check_mode": check_mode, "status": "unknown", "accounts_seen": 0,
         },
         "hosts": [], **{name: [] for name in SOURCES}, "accounts": [], **copy.deepcopy(_NEW), "causes": [], "actions": [],
         "open_points": [],
@@ -63,10 +64,8 @@ def upgrade(document: Document) -> Document:
     """Return the document of an earlier version as one of this version: an incident goes on over an upgrade."""
     if document.get("schema_version") not in (3, 4, 5, 6):
         return document
-    if document["schema_version"] > 3:
-        return {**copy.deepcopy(_NEW), **document, "schema_version": 7}
-    run = {**document["run"], "accounts_seen": 0} if isinstance(document.get("run"), dict) else document.get("run")
-    return {"feeds": [], **document, **copy.deepcopy(_NEW), "run": run, "schema_version": 7}
+    run = {"accounts_seen": 0, "asked": None, **document["run"]} if isinstance(document.get("run"), dict) else document.get("run")
+    return {"feeds": [], **copy.deepcopy(_NEW), **document, "run": run, "schema_version": 7}
 
 
 def assess(document: Document, logs: dict[str, t.Any], verdict: dict[str, t.Any]) -> Document:
@@ -114,9 +113,10 @@ def _log(log: dict[str, t.Any]) -> dict[str, t.Any] | None:
     }
 
 
-def reputation(document: Document, sources: dict[str, list[dict[str, t.Any]]], failed: str | None) -> Document:
+def reputation(document: Document, sources: dict[str, list[dict[str, t.Any]]], failed: str | None, now: float) -> Document:
     """Write down what the sources say of the addresses and names. sources: of observations.gather(); failed: why nobody was asked."""
     document = copy.deepcopy(document)
+    document["run"]["asked"] = iso(now)
     document.update({name: sources[name] for name in SOURCES})
     asked = {host for row in document["addresses"] for host in row["hosts"]}
     for row in document["hosts"]:
@@ -247,6 +247,11 @@ def verify(document: Document, logs: dict[str, t.Any]) -> Document:
     return document
 
 
+def delist(document: Document, delisting: dict[str, t.Any]) -> Document:
+    """Write down what became of the delistings. delisting: as cases.section() takes it."""
+    return {**document, **cases.section(delisting)}
+
+
 def shape(document: Document, warmups: list[dict[str, t.Any]]) -> Document:
     """Write down how much each receiver gets after a delisting (rows of warmup.decide())."""
     return {**document, "warmups": warmups}
@@ -337,6 +342,7 @@ def open_points(document: Document, never: list[str], most: int) -> list[dict[st
     locks.points(document, point)
     limits.points(document, point)
     authentication.points(document, point)
+    cases.points(document, point)
     for row in document["warmups"]:
         if row["phase"] != "done":
             what = f"{row['host']} warms up at {row['receiver']}: {row['why']}"
@@ -348,11 +354,14 @@ def open_points(document: Document, never: list[str], most: int) -> list[dict[st
 
 def _source_points(document: Document, point: locks.Point) -> None:
     listed = [row for row in document["observations"] if row["kind"] == "block" and row["outcome"] in LISTED and not row["suspected"]]
+    followed = cases.steps(document)
+    # What may be asked for or was is told by its case.
+    listed = [row for row in listed if followed.get((row["subject"], row["source"]), "") is not None]
     listed.sort(key=lambda row: row["tier"])
     for row in listed[:MAX_POINTS]:
         severity = "warning" if row["tier"] in WEIGHTY else "info"
         where = (row["delisting"] or {}).get("url") or (row["delisting"] or {}).get("mail") or "see the list's own page"
-        step = f"{row['repair']} Once the outbreak has ended: {where}"
+        step = f"{row['repair']} {followed.get((row['subject'], row['source'])) or f'Once the outbreak has ended: {where}'}"
         what = f"{row['subject']} is listed in {row['list']}: {'; '.join(row['meanings'])} {' '.join(row['codes'])}".strip()
         point(severity, "postmaster", what, row["hosts"][0] if row["hosts"] else None, step)
     if len(listed) > MAX_POINTS:

@@ -11,9 +11,11 @@ from __future__ import annotations
 import datetime
 import typing as t
 
+from ..delisting import enrolments
+from ..findings.cases import FOLLOWED, OFF
 from ..findings.observations import LISTED
 from ..findings.times import epoch
-from . import verdict
+from . import cases, verdict
 
 Document = dict[str, t.Any]
 #: Labels and a value.
@@ -52,6 +54,14 @@ def build(document: Document) -> str:
     if rules["state"] == "asked":
         states = ("holds", "does_not", "unknown")
         counted("rules", "Rules of receivers, of each address and domain.", "state", states, [row["state"] for row in rules["checklist"]])
+    part = document["delisting"]["state"]
+    if part != OFF:
+        gauge("cases_followed", "Whether the delistings could be followed.", [({}, part == FOLLOWED)])
+    if part == FOLLOWED:
+        numbers = cases.counts(document)
+        gauge("cases", "Delistings that are open, or ended in this run.", [({"state": state}, number) for state, number in numbers.items()])
+        kinds = (enrolments.ALIVE, enrolments.SILENT, enrolments.LAPSED, enrolments.MISSING, enrolments.UNKNOWN)
+        counted("enrolments", "What is to be signed up for.", "state", kinds, [row["state"] for row in document["enrolments"]])
     points = [row["severity"] for row in document["open_points"]]
     counted("open_points", "What is left to a person.", "severity", ("critical", "warning", "info"), points)
     times, believed = _sources(document)

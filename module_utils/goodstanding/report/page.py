@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ..findings.times import epoch
-from . import activity, matrix, timeline, verdict
+from . import activity, cases, matrix, timeline, verdict
 
 Row = dict[str, t.Any]
 Document = dict[str, t.Any]
@@ -35,6 +35,7 @@ def view(document: Document) -> Row:
         "accounts": [{"last_accepted": None, **row, "proof": _proof(document, row)} for row in document["accounts"]],
         "earlier": _earlier(document),
         "matrices": [matrix.of_lists(document, kind) for kind in ("addresses", "names") if document[kind]],
+        "delistings": cases.view(document),
         "authentication": _authentication(document),
         "conditions": [{**row, "answers": _answers(row["hosts"])} for row in document["outbreak"]["conditions"]],
         "unchecked": unchecked(document),
@@ -152,6 +153,17 @@ def unchecked(document: Document) -> list[Row]:
         if row["state"] == "unknown":
             rules.setdefault((row["why"], row["repair"]), []).append(f"{row['subject']}: {matrix.name_of(row['rule'])}")
     group("Rules of receivers", [("; ".join(names), why, repair) for (why, repair), names in rules.items()])
+    delisting = document["delisting"]
+    if delisting["state"] in ("skipped", "failed"):
+        step = f"playbooks/delist.yml -e findings=reports/{document['run']['id']}/findings.json, once that is repaired."
+        group("Delistings", [("the cases", delisting["why"], step if delisting["state"] == "failed" else "")])
+    frozen: dict[tuple[str, str], list[str]] = {}
+    for row in cases.groups(document["cases"]):
+        if row["frozen"] and row["state"] != "cleared":
+            frozen.setdefault((row["name"], row["frozen"]), []).extend(each["subject"] for each in row["subjects"])
+    told = [(f"{name}: {', '.join(subjects)}", why, "The case goes on as soon as an answer can be believed.")
+            for (name, why), subjects in frozen.items()]  # fmt: skip
+    group("Cases of which nothing is known", told)
     left: dict[str, list[str]] = {}
     for row in document["left_out"]:
         left.setdefault(row["why"], []).append(f"{row['list']} ({row['zone']})")

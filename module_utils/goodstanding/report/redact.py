@@ -19,7 +19,7 @@ _WORD = re.compile(rf'(?P<own>(?:uid|relay):{_PART}+)|"(?:[^"\\\n]|\\.){{1,128}}
 #: A local user and a relay (uid:33@HOST, relay:192.0.2.1@HOST), before their host: nobody's mail address, and one word.
 _OWN = re.compile(r"uid:[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}\$?|relay:(?:internet|\d{1,3}(?:\.\d{1,3}){3}|[0-9a-f]{0,4}:[0-9a-f:.]{1,40})")
 #: Where an account stands alone, and where sentences are; only there a login without a domain (it may be a common word) is looked for.
-_ACCOUNTS, _SENTENCES = ("account", "key", "locks"), ("sentence", "what", "next_step", "text", "detail", "why", "reason")
+_ACCOUNTS, _SENTENCES = ("account", "key", "locks"), ("sentence", "what", "next_step", "text", "detail", "why", "reason", "next", "frozen")
 
 
 def redacted(document: Document) -> Document:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import typing as t
 
-from . import page, verdict
+from . import cases, page, verdict
 
 Row = dict[str, t.Any]
 Document = dict[str, t.Any]
@@ -47,6 +47,11 @@ def build(document: Document) -> str:
         lines += ["### Accounts", _table(["Account", "Verdict", "State", "Accepted after the lock"], [
             [row["account"], row["verdict"], row["state"].replace("_", " "), _known(row["accepted_after_lock"])] for row in accounts
         ])]  # fmt: skip
+    if document["cases"]:
+        counts = [f"{number:,} {state.replace('_', ' ')}" for state, number in cases.counts(document).items() if number]
+        found = cases.groups(document["cases"])
+        rows = [[row["state"].replace("_", " "), _subjects(row["subjects"]), row["name"], row["next"]] for row in found]
+        lines += ["### Delistings", f"{', '.join(counts)}.", _table(["State", "Address or name", "List", "Next step"], rows)]
     later = sum(len(row["later"]) for row in page.people(document["open_points"]))
     unchecked = sum(len(group["rows"]) for group in page.unchecked(document))
     lines.append(f"{verdict.count(later, 'point')} can wait; {verdict.count(unchecked, 'thing')} could not be checked: see report.html.")
@@ -55,6 +60,11 @@ def build(document: Document) -> str:
 
 def _known(number: int | None) -> str:
     return "not known" if number is None else str(number)
+
+
+def _subjects(rows: list[Row]) -> str:
+    names = ", ".join(row["subject"] for row in rows[:3])
+    return f"{names} and {len(rows) - 3:,} more" if len(rows) > 3 else names
 
 
 def _table(names: list[str], rows: list[list[t.Any]]) -> str:

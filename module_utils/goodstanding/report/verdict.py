@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ..findings import authentication, limits, locks
+from ..findings import authentication, cases, limits, locks
 
 Row = dict[str, t.Any]
 Document = dict[str, t.Any]
@@ -150,8 +150,17 @@ def figures(document: Document) -> list[Row]:
             "state": {"none": "good", "ended": "good", "not_ended": "bad"}.get(outbreak["state"], "open"),
         },
     ]  # fmt: skip
+    going = [row for row in document["cases"] if row["state"] != "cleared"]
+    ready = sum(cases.may_be_asked(row) for row in going)
+    delistings = [] if document["delisting"]["state"] != cases.FOLLOWED else [
+        {
+            "label": "Delistings", "figure": f"{ready:,} to ask for", "note": f"{count(len(going), 'case')} not over",
+            "state": "open" if going else "good",
+        },
+    ]  # fmt: skip
     return [
         *asked,
+        *delistings,
         {
             "label": "Hosts assessed",
             "figure": f"{assessed:,} of {len(hosts):,}",

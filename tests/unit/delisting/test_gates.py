@@ -93,3 +93,9 @@ def test_old_findings_say_nothing_of_now():
     document = found.findings()
     document["limits"][0]["state"] = "absent"
     assert judged(document, now=found.NOW + 6 * 3600)["limits"] == DOES_NOT
+
+
+def test_a_report_that_is_written_anew_makes_its_findings_no_newer():
+    document = found.findings()
+    document["run"].update(asked=found.iso(found.NOW - 7 * 3600), finished=found.iso(found.NOW))
+    assert set(judged(document).values()) == {UNKNOWN}

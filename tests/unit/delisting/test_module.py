@@ -19,6 +19,7 @@ import pytest
 from goodstanding_src.library import delisting_case
 from goodstanding_src.module_utils.goodstanding.delisting import case as states
 from goodstanding_src.module_utils.goodstanding.delisting.case import CaseError
+from goodstanding_src.module_utils.goodstanding.findings import document as stages
 from goodstanding_src.module_utils.goodstanding.mail import relay as mail
 from goodstanding_src.module_utils.goodstanding.store import cases as ledger
 from goodstanding_src.module_utils.goodstanding.store import database, journals
@@ -139,6 +140,27 @@ def test_old_findings_that_are_read_twice_close_nothing(world):
         assert case["state"] != "cleared"
     assert [row["kind"] for row in case["history"]].count("clean") == 1
     assert world.run(now=found.NOW + 3 * DAY + 60, document=clean)["cases"][0]["state"] == "cleared"
+
+
+def test_one_run_is_one_answer_before_its_report_and_after(world):
+    """remediate.yml judges before the run has ended; its findings may be given again when it has."""
+    document = found.findings(found.observation())
+    document["run"]["asked"] = delisting_case.iso(found.NOW - 60)
+    world.run(document=document)
+    judged = ledger.load(world.engine)[ZEN]
+    assert (judged.judged, judged.ask_at) == (found.NOW - 60, found.NOW), "no answer is newer than when the lists had answered"
+    document["run"]["finished"] = delisting_case.iso(found.NOW + 300)
+    world.run(now=found.NOW + 600, document=document)
+    assert ledger.load(world.engine)[ZEN].judged == judged.judged
+
+
+def test_what_the_module_returns_is_a_part_of_the_findings(world):
+    result = world.run(found.observation(), found.reply("t_online_blocked", "BL"))
+    document = stages.finish(stages.delist(found.findings(found.observation()), result), [], 5, found.NOW)
+    document["run"]["started"] = delisting_case.iso(found.NOW)
+    delisting_case.files.validate(document, str(found.ROOT / "roles/report/files/report.schema.json"))
+    assert {row["case"]: row["sources"] for row in document["cases"]} == {ZEN: ["zen.spamhaus.org"], MAILED: ["log:t-online"]}
+    assert len(document["enrolments"]) == len(found.DATA["enrolments"])
 
 
 @pytest.mark.parametrize("what", ["outbreak", "limits", "fcrdns", "spf"])

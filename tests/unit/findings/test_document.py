@@ -54,7 +54,7 @@ def assessed(accounts=(ACCOUNT,), logs=None, rep=None, mode="lock", check_mode=F
     unknown = [{"host": host, "reason": str(log.get("msg"))} for host, log in logs.items() if "accounts" not in log]
     begun = stages.start("r1", "lab", mode, check_mode, NOW)
     done = stages.assess(begun, logs, {"accounts": list(accounts), "causes": [], "unknown_hosts": unknown})
-    return stages.reputation(done, both() if rep is None else rep, failed)
+    return stages.reputation(done, both() if rep is None else rep, failed, NOW)
 
 
 def finished(document: dict) -> dict:
@@ -326,16 +326,32 @@ def test_the_brake_is_a_share_of_the_accounts_that_are_there():
     assert [len(names) for names in stages.to_lock(document, [], 9)] == [9, 1]
 
 
-def test_findings_of_before_an_upgrade_are_read(tmp_path):
+def test_a_run_says_when_the_lists_had_answered():
+    assert stages.start("r1", "lab", "lock", False, NOW)["run"]["asked"] is None
+    assert finished(assessed())["run"]["asked"] == iso(NOW)
+
+
+#: What each version brought.
+BROUGHT = {
+    4: ("locks", "drift", "outbreak", "feeds", "limits"), 5: ("warmups",), 6: ("authentication",),
+    7: ("activity", "delisting", "cases", "enrolments"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("version", [3, 4, 5, 6])
+def test_findings_of_before_an_upgrade_are_read(tmp_path, version):
     old = finished(assessed())
-    for name in ("locks", "drift", "outbreak", "feeds", "limits", "warmups", "authentication", "activity"):
+    for name in [name for later, names in BROUGHT.items() if later > version for name in names]:
         del old[name]
-    del old["run"]["accounts_seen"]
-    old["schema_version"] = 3
+    del old["run"]["asked"]
+    if version == 3:
+        del old["run"]["accounts_seen"]
+    old["schema_version"] = version
     (tmp_path / "findings.json").write_text(json.dumps(old))
     document = files.load(str(tmp_path / "findings.json"), SCHEMA)
     assert (document["schema_version"], document["locks"], document["outbreak"]["state"]) == (7, [], "not_proven")
-    assert document == {**finished(assessed()), "open_points": old["open_points"]}
+    run = {"accounts_seen": 0, "asked": None, **old["run"]}
+    assert document == {**finished(assessed()), "run": run, "open_points": old["open_points"]}
 
 
 def test_the_page_says_whether_the_outbreak_has_ended():
@@ -493,6 +509,6 @@ def test_other_causes_are_findings():
     cause = {"kind": "forward", "host": "mx1", "text": "mx1 forwards <b>", "next_step": "Filter.", "evidence": []}
     begun = stages.start("r1", "lab", "lock", False, NOW)
     done = stages.assess(begun, {"mx1": LOG}, {"accounts": [], "causes": [cause], "unknown_hosts": []})
-    done = finished(stages.reputation(done, both(), None))
+    done = finished(stages.reputation(done, both(), None, NOW))
     assert (done["run"]["status"], [point["what"] for point in done["open_points"]]) == ("findings", ["mx1 forwards <b>"])
     assert "mx1 forwards &lt;b&gt;" in files.as_page(done, TEMPLATE)

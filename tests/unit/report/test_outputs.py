@@ -92,7 +92,20 @@ def test_the_summary_tells_the_verdict_and_what_is_left():
         "| warning | 198.51.100.11 is listed in Spamhaus ZEN: XBL, an infected or abused machine 127.0.0.4 | End the abuse first;" in text
     )
     assert "| mallory@alpha.test | compromised | locked | 0 |" in summary.build(reports.demo())
+    assert "41 gated, 1 ready, 1 waiting, 1 cleared, 1 refused, 1 expired, 1 provider only." in text
+    assert "| gated | 203.0.113.20, 203.0.113.21, 203.0.113.22 and 37 more | Many BL | Do not ask yet: 1, " in text
     assert "⚪" in summary.build(reports.nobody())
+
+
+def test_what_others_read_of_a_case_names_no_account_and_nobody_else():
+    document = reports.demo()
+    document["cases"][0].update(next="Do not ask yet: not locked: mallory@alpha.test, bob. See jane@bank.test.", frozen="bob refused")
+    document["accounts"][1]["account"] = "bob"
+    text = summary.build(redact.redacted(document)) + junit.build(redact.redacted(document))
+    assert "Do not ask yet: not locked: m…@" in text
+    assert redact.redacted(document)["cases"][0]["frozen"] == "b… refused"
+    for gone in ("mallory", "jane", "bob"):
+        assert gone not in text, gone
 
 
 @pytest.mark.parametrize(
@@ -120,9 +133,26 @@ def test_junit_fails_what_is_wrong_and_passes_nothing_that_is_not_known():
     assert cases["addresses", "2001:db8:25::12"] == []
     assert (cases["hosts", "mx1.example.test"], cases["accounts", "mallory@alpha.test"]) == ([], ["failure"])
     assert cases["outbreak", "8. what the intruder may have left is reviewed"] == ["error"]
+    # What receivers ask of everybody fails, what they ask besides and a delisting that goes on are no failures and no passes.
+    assert cases["authentication", "2001:db8:25::12"] == ["failure"]
+    assert cases["authentication", "beta.test"] == ["skipped"]
+    assert cases["authentication", "alpha.test"] == []
+    assert (cases["delistings", "dnsbl.many.test"], cases["delistings", "ubl.example.test"]) == (["skipped"], [])
+    assert sum(int(suite.get("skipped")) for suite in root) == sum("skipped" in tags for tags in cases.values())
     counts = [sum(tag in tags for tags in cases.values()) for tag in ("failure", "error")]
     assert [len(cases), *counts] == [int(root.get(name)) for name in ("tests", "failures", "errors")]
     assert [sum(int(suite.get(name)) for suite in root) for name in ("tests", "failures", "errors")] == [len(cases), *counts]
+
+
+@pytest.mark.parametrize(("rule", "tag"), [("spf_or_dkim", "error"), ("dmarc", "skipped")])
+def test_junit_passes_no_rule_that_is_not_known(rule, tag):
+    document = reports.nobody()
+    row = {"rule": rule, "subject": "alpha.test", "state": "unknown", "why": "SERVFAIL", "repair": "Run again."}
+    document["authentication"].update(state="unknown", why="no resolver", checklist=[row])
+    document["delisting"] = {"state": "skipped", "why": "the disk does not last"}
+    root = ET.fromstring(junit.build(document).encode())  # noqa: S314  our own
+    cases = {case.get("name"): [each.tag for each in case] for case in root.iter("testcase")}
+    assert (cases["what receivers see"], cases["alpha.test"], cases["followed"]) == (["error"], [tag], ["skipped"])
 
 
 @pytest.mark.parametrize(
@@ -157,10 +187,17 @@ def test_the_figures_are_those_of_the_document():
         'goodstanding_hosts{assessed="yes"} 2', f'goodstanding_open_points{{severity="warning"}} {warnings}',
         'goodstanding_source_believed{source="dnsbl.refused.test"} 0', 'goodstanding_source_believed{source="zen.spamhaus.org"} 1',
         'goodstanding_source_timestamp_seconds{source="log of mx1.example.test"} 1795500030',
+        'goodstanding_cases{state="gated"} 41', 'goodstanding_cases{state="submitted"} 0', 'goodstanding_cases{state="open"} 0',
+        "goodstanding_cases_followed 1", 'goodstanding_enrolments{state="missing"} 4', 'goodstanding_enrolments{state="lapsed"} 1',
         'goodstanding_source_timestamp_seconds{source="snds"} 1795478400', 'goodstanding_outbreak{state="not_ended"} 1',
     ):  # fmt: skip
         assert line in lines, line
+    assert sum(line.startswith("goodstanding_cases{") for line in lines) == 9
     assert "mallory" not in "".join(lines)
+    document["delisting"]["state"] = "failed"
+    lines = metrics.build(document).splitlines()
+    assert "goodstanding_cases_followed 0" in lines
+    assert not any(line.startswith("goodstanding_cases{") for line in lines), "what is not known is not 0"
     assert not any("dnsbl.refused.test" in line for line in lines if "timestamp" in line), "what was not believed has no age"
 
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from goodstanding_src.module_utils.goodstanding.report import files, matrix, page, timeline, verdict
+from goodstanding_src.module_utils.goodstanding.report import cases, files, matrix, page, timeline, verdict
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "page"))
 import reports
@@ -172,6 +172,47 @@ def test_a_block_of_addresses_is_no_domain():
     assert [(found["word"], found["total"]) for found in matrix.of_rules(part)] == [("address", 1)]
 
 
+def test_cases_of_which_the_same_is_known_share_a_row_and_lose_none():
+    found = cases.view(reports.demo())
+    states = ["ready", "provider_only", "refused", "expired", "gated", "waiting", "cleared"]
+    assert [(group["state"], group["total"]) for group in found["states"]] == [(state, 41 if state == "gated" else 1) for state in states]
+    many, zen = next(group["lists"] for group in found["states"] if group["state"] == "gated")
+    assert (many["name"], many["total"], len(many["rows"])) == ("Many BL", 40, 1)
+    (row,) = many["rows"]
+    assert {each["url"] for each in row["subjects"]} == {f"https://many.test/?ip=203.0.113.{number}" for number in range(20, 60)}
+    assert (row["url"], row["opened"], row["closed"]) == (None, "2026-11-22T00:00:00.000000Z", ("outbreak", "fcrdns"))
+    (row,) = zen["rows"]
+    assert row["url"] == "https://check.spamhaus.org/results/?query=198.51.100.11"
+    (waiting,) = next(group["lists"] for group in found["states"] if group["state"] == "waiting")
+    assert waiting["rows"][0]["closed"] == (), "it was asked for already"
+    assert (found["folder"], found["left"]) == ("reports/cases", 0)
+    assert cases.view(reports.begun()) is None, "nobody was to follow them"
+
+
+def test_cases_that_are_told_apart_by_anything_have_rows_of_their_own():
+    row = reports.data("delisting")["cases"][-1]
+    others = ({"who": "x"}, {"next": "y"}, {"frozen": "z"}, {"requests": 1}, {"expected": row["opened"]}, {"gates": []}, {"url": "u"})
+    found = cases.groups([row, *({**row, **other} for other in others)])
+    assert len(found) == len(others) + 1
+
+
+def test_why_a_gate_is_closed_is_said_once():
+    found = cases.view(reports.demo())["gates"]["rows"]
+    told = {row["gate"]: row for row in found}
+    assert len(found) == len(told) == 6
+    assert (told["outbreak"]["cases"], told["outbreak"]["overridden"]) == (43, 1), "of what is asked for already none is closed"
+    assert (told["fcrdns"]["why"], told["fcrdns"]["cases"]) == ("ADDRESS: it has no reverse name that leads back to it", 40)
+
+
+def test_rows_of_cases_beyond_the_limit_are_counted_and_those_that_wait_for_a_person_stay(monkeypatch):
+    monkeypatch.setattr(cases, "MAX_ROWS", 2)
+    document = reports.demo()
+    found = cases.view(document)
+    assert [(group["state"], len(group["lists"])) for group in found["states"]][:3] == [("ready", 1), ("provider_only", 1), ("refused", 0)]
+    assert found["left"] == 6
+    assert "6 more are in report.json" in files.as_page(document, TEMPLATE)
+
+
 def test_who_has_to_act_first():
     found = page.people(reports.demo()["open_points"])
     assert [row["who"] for row in found][:1] == ["owner of the account"]
@@ -204,6 +245,7 @@ def test_what_could_not_be_checked_has_a_reason():
     document["drift"] = [{"host": "mx1.example.test", "state": "unknown", "why": "no such tool", "locks": []}]
     document["limits"][0].update(canary="unknown", why="no answer")
     document["rejected"] = [{"host": "mx1.example.test", "subject": "10.0.0.1", "why": "no public address"}]
+    document["delisting"] = {"state": "skipped", "why": "the disk does not last"}
     told = {group["title"]: [(row["what"], row["why"]) for row in group["rows"]] for group in page.unchecked(document)}
     assert told["Hosts"] == [("mx2.example.test", "down")]
     assert told["The outbreak's end"][0][0] == "8. what the intruder may have left is reviewed, on mx1.example.test"
@@ -215,6 +257,8 @@ def test_what_could_not_be_checked_has_a_reason():
     assert told["Sending limits"] == [("mx1.example.test", "no answer")]
     assert told["The inventory"] == [("10.0.0.1 of mx1.example.test", "no public address")]
     assert told["Lists that were not asked"] == [("Paid list (paid.example.test)", "it asks for a key (reputation_keys)")]
+    assert told["Delistings"] == [("the cases", "the disk does not last")]
+    assert told["Cases of which nothing is known"] == [("PSBL: 198.51.100.14", "psbl.surriel.com: timeout")]
     assert any("TLS" in what for what, _ in told["Rules of receivers"])
 
 

@@ -32,7 +32,7 @@ def document(*results, at=NOW, run="r1", known=None, **more):
     found = gathered(*results, known=known)
     for row in found.document["observations"]:
         row["since"] = iso(at) if row["since"] and not known else row["since"]
-    return {**stages.reputation(begun, found.document, None), **more}
+    return {**stages.reputation(begun, found.document, None, at), **more}
 
 
 def write(engine, *results, at=NOW, run="r1", written=None, refused=None, **more):
