@@ -165,7 +165,7 @@ def summary(plan: Plan, sha256: str) -> list[str]:
     reload = [row["host"] for row in plan["based_on"]["hosts"] if row["plumbing"] != "present"] if plan["actions"] else []
     lines += [f"put the lock's plumbing in place on {_some(reload)}, which reloads Postfix and Dovecot"] if reload else []
     unread = [row["host"] for row in plan["based_on"]["hosts"] if not row["assessed"]]
-    lines += [f"not known: what {_some(unread)} would say, which could not be read"] if unread else []
+    lines += [f"not all is known of {_some(unread)}: see the report"] if unread else []
     lines += [f"NOT done: {row['account']} ({row['verdict']}): {row['why']}" for row in plan["left_out"]]
     return lines if plan["actions"] else [*lines, "nothing is to be done"]
 
