@@ -49,7 +49,7 @@ def _object(**properties: Document) -> Document:
 
 _SHAPE = _object(
     plan_version={"const": VERSION},
-    run={"type": "string", "pattern": stages.RUN_ID.pattern.replace(r"\Z", "$")},
+    run={"type": "string", "pattern": "^" + stages.RUN_ID.pattern.replace(r"\Z", "$")},
     inventory={"type": "string", "maxLength": 255},
     made=_TIME,
     expires=_TIME,

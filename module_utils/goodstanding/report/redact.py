@@ -61,7 +61,8 @@ def redacted(document: Document) -> Document:
 
 def line(text: str) -> str:
     """Return a line of a log of which nothing is known without mail addresses; what is shortened already stays, and so do local users."""
-    return _WORD.sub(lambda found: found[0] if _NOBODY.fullmatch(found[0]) else _word(found[0], {}, False), text)
+    sign = text[:1] if text[:1] in ("+", "-") else ""  # of a diff
+    return sign + _WORD.sub(lambda found: found[0] if _NOBODY.fullmatch(found[0]) else _word(found[0], {}, False), text[len(sign) :])
 
 
 def _shortened(names: t.Iterable[str]) -> dict[str, str]:
