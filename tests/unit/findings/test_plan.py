@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from goodstanding_src.library import run_plan
 from goodstanding_src.module_utils.goodstanding.findings import document as stages
 from goodstanding_src.module_utils.goodstanding.findings import plan as plans
 from goodstanding_src.module_utils.goodstanding.findings.times import iso
@@ -199,6 +200,33 @@ def test_the_store_knows_which_plans_were_carried_out(tmp_path):
     assert ledger.begin(engine, "f" * 64, "r2", NOW + 1) == ("r1", iso(NOW), None)
     ledger.end(engine, "f" * 64, "r2", NOW + 2)
     assert ledger.begin(engine, "f" * 64, "r3", NOW + 3) == ledger.known(engine, "f" * 64) == ("r2", iso(NOW), iso(NOW + 2))
+
+
+def test_check_mode_uses_no_plan_up_and_a_plan_is_used_up_once(tmp_path):
+    text, sha256 = written()
+    (tmp_path / "plan.json").write_bytes(text)
+    store = tmp_path / "store.db"
+    given = {
+        "path": str(tmp_path / "plan.json"),
+        "sha256": sha256,
+        "fleet": FLEET,
+        "never": [],
+        "redact": True,
+        "state_url": f"sqlite:///{store}",
+    }
+    opened = run_plan.open_approved(given, True, NOW)
+    begun = {**given, "findings": found((A, "compromised"), plan=opened["plan"])}
+    run_plan.begin(begun, True, NOW)
+    assert not store.exists()
+    run_plan.begin(begun, False, NOW)
+    assert "run r1 began it" in run_plan.open_approved(given, False, NOW)["told"][1]
+    ledger.end(database.open_store(given["state_url"]), sha256, "r1", NOW)
+    for again in (lambda: run_plan.open_approved(given, True, NOW), lambda: run_plan.begin(begun, False, NOW)):
+        with pytest.raises(plans.PlanError, match="was carried out by run r1"):
+            again()
+    with pytest.raises(plans.PlanError, match=r"a…@alpha\.test was compromised and does not stand out any more") as refused:
+        run_plan.begin({**given, "findings": found(plan=opened["plan"])}, False, NOW)
+    assert A not in str(refused.value)
 
 
 @pytest.mark.parametrize(
