@@ -61,6 +61,7 @@ def pipelines(tmp_path_factory):
     lab("outbreak")
     yield made
     lab("outbreak", "stop")
+    playbook("remove.yml")
     for host in HOSTS:
         on(host, "bash", "-c", "rm -f /etc/ssh/sshd_config.d/ci.conf /etc/ssh/ssh_host_ed25519_key-cert.pub; systemctl reload ssh")
 
