@@ -50,6 +50,10 @@ options:
     type: str
     choices: [observe, lock]
     default: observe
+  plan:
+    description: >-
+      The plan that the run carries out, from M(run_plan), for V(start). The run then locks and holds what it names, and nothing else.
+    type: dict
   never:
     description: Accounts that are never locked.
     type: list
@@ -220,8 +224,9 @@ from ..module_utils.goodstanding.findings.times import epoch
 
 try:
     from ..module_utils.goodstanding.dnsbl import catalogue
+    from ..module_utils.goodstanding.findings import plan
     from ..module_utils.goodstanding.report import files
-    from ..module_utils.goodstanding.store import cases, database, journals, ledger, observations
+    from ..module_utils.goodstanding.store import cases, database, journals, ledger, observations, plans
 
     IMPORT_ERROR = None
 except ImportError:
@@ -286,7 +291,7 @@ def step(p: dict[str, t.Any], check_mode: bool, now: float) -> dict[str, t.Any]:
     """Return the document after this stage."""
     stage, before = p["stage"], p["findings"]
     if stage == "start":
-        return stages.start(p["run_id"], p["inventory"], p["mode"], check_mode, now)
+        return stages.start(p["run_id"], p["inventory"], p["mode"], check_mode, now, p["plan"])
     if stage == "load":
         loaded = files.load(p["path"], p["schema"])
         loaded["run"].update(id=p["run_id"] or loaded["run"]["id"], mode=p["mode"], check_mode=check_mode)
@@ -318,6 +323,7 @@ def main() -> None:
             "run_id": {"type": "str"},
             "inventory": {"type": "str", "default": ""},
             "mode": {"type": "str", "choices": ["observe", "lock"], "default": "observe"},
+            "plan": {"type": "dict"},
             "never": {"type": "list", "elements": "str", "default": []},
             "max_locks": {"type": "int", "default": 5},
             "logs": {"type": "dict", "default": {}},
@@ -380,6 +386,8 @@ def main() -> None:
                 )
                 for words in ledger.record(engine, stage):
                     module.warn(words)
+                if p["stage"] == "finish" and findings["run"].get("plan") and plan.fulfilled(findings):
+                    plans.end(engine, findings["run"]["plan"]["sha256"], findings["run"]["id"], now)
                 if p["stage"] == "finish" and p["retention_days"]:
                     cases.forget(engine, now, p["retention_days"])
         known = journals.last(engine) if engine is not None else {}
@@ -388,7 +396,7 @@ def main() -> None:
         module.fail_json(msg=str(exc))
     acts = findings["run"]["mode"] == "lock"
     wanted = stages.to_lock(findings, p["never"], p["max_locks"])[0] if acts else []
-    held = stages.to_hold(findings, p["never"]) if acts and p["hold"] else []
+    held = stages.to_hold(findings, p["never"]) if acts and (p["hold"] or findings["run"].get("plan")) else []
     watch = sorted({domain for domains in refused.values() for domain in domains})[:MAX_WATCHED]
     module.exit_json(
         changed=False, findings=findings, path=p["path"], to_lock=wanted, to_hold=held, locked_at=locks.locked_at(findings), watch=watch,

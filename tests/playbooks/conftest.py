@@ -35,6 +35,14 @@ ANSWERS = {
 }
 
 
+def write_played(folder, played):
+    """Write modules that answer as they are played and log that they were called; return the environment in which Ansible finds them."""
+    (folder / "library").mkdir(exist_ok=True)
+    for name, answer in {**ANSWERS, **played}.items():
+        (folder / "library" / f"{name}.py").write_text(MODULE.format(log=str(folder / "log"), name=name, answer=answer))
+    return {"ANSIBLE_LIBRARY": f"{folder}/library:{ROOT}/library"}
+
+
 @pytest.fixture
 def play(tmp_path):
     """Return what runs a playbook with variables: (exit code, calls that lock or unlock, output); its findings are in tmp_path. played:
@@ -45,9 +53,7 @@ def play(tmp_path):
 
     def run(playbook, played=None, check=False, **given):
         log = tmp_path / "log"
-        (tmp_path / "library").mkdir(exist_ok=True)
-        for name, answer in {**ANSWERS, **(played or {})}.items():
-            (tmp_path / "library" / f"{name}.py").write_text(MODULE.format(log=str(log), name=name, answer=answer))
+        environment = {**os.environ, **write_played(tmp_path, played or {})}
         here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
         hosts = {"mx1": here, "mx2": here}
         (tmp_path / "hosts.json").write_text(
@@ -55,7 +61,6 @@ def play(tmp_path):
         )
         given |= {"report_directory": str(tmp_path), "goodstanding_state_url": f"sqlite:///{tmp_path}/store.db"}
         command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(tmp_path / "hosts.json"), f"playbooks/{playbook}.yml"]
-        environment = {**os.environ, "ANSIBLE_LIBRARY": f"{tmp_path}/library:{ROOT}/library"}
         done = subprocess.run(
             [*command, "-e", json.dumps(given), *(["--check"] if check else [])],
             env=environment, cwd=ROOT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,

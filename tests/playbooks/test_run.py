@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -31,5 +32,20 @@ PLAY = """- hosts: localhost
 def test_without_a_report(tmp_path, that, words, code, said):
     playbook = tmp_path / "play.yml"
     playbook.write_text(PLAY.format(that=that) + words)
-    done = subprocess.run([ROOT / "script/run", playbook, "-i", "localhost,"], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([ROOT / "script/run", playbook, "-i", "localhost,"], capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, said in done.stdout + done.stderr) == (code, True), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("ci", "options", "shown"), [("true", [], False), ("true", ["-e", "report_redact=false"], True), ("false", [], True), ("", [], True)]
+)
+def test_what_ci_shows_has_no_mail_address_unless_it_is_asked_for(tmp_path, ci, options, shown):
+    playbook = tmp_path / "play.yml"
+    playbook.write_text(PLAY.format(that="\"'jane@gmail.com' == 1\""))
+    done = subprocess.run(
+        [ROOT / "script/run", playbook, "-i", "localhost,", *options],
+        env={**os.environ, "CI": ci}, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    said = done.stdout + done.stderr
+    assert done.returncode == 4, said
+    assert ("jane@gmail.com" in said, "somebody@…" in said) == (shown, not shown), said

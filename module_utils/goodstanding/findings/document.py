@@ -44,8 +44,8 @@ class DocumentError(Exception):
     """A document or a stage's input cannot be used; the message says why."""
 
 
-def start(run_id: str | None, inventory: str, mode: str, check_mode: bool, now: float) -> Document:
-    """Return a new document."""
+def start(run_id: str | None, inventory: str, mode: str, check_mode: bool, now: float, plan: Document | None = None) -> Document:
+    """Return a new document; plan: of a run that carries one out (plan.carried()), which then does just that."""
     name = run_id or datetime.datetime.fromtimestamp(now, datetime.timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
     if not RUN_ID.match(name):
         raise DocumentError(f"{name!r} is no name of a run: use letters, digits, dots, hyphens and underscores")
@@ -53,7 +53,7 @@ def start(run_id: str | None, inventory: str, mode: str, check_mode: bool, now: 
         "schema_version": 7,
         "run": {
             "id": name, "started": iso(now), "asked": None, "finished": None, "inventory": inventory, "mode": mode,
-            "check_mode": check_mode, "status": "unknown", "accounts_seen": 0,
+            "check_mode": check_mode, "status": "unknown", "accounts_seen": 0, **({"plan": plan} if plan else {}),
         },
         "hosts": [], **{name: [] for name in SOURCES}, "accounts": [], **copy.deepcopy(_NEW), "causes": [], "actions": [],
         "open_points": [],
@@ -134,8 +134,10 @@ def to_lock(document: Document, never: list[str], most: int) -> tuple[list[str],
 
     What is locked everywhere already is locked again, which changes nothing, and is not beyond the brake. It counts for the brake all the
     same: else the next run would lock the next few, and the one after it the others, without anybody having looked."""
-    protected = {name.strip().lower() for name in never}
+    protected, plan = {name.strip().lower() for name in never}, document["run"].get("plan")
     compromised = [row["account"] for row in document["accounts"] if row["verdict"] == "compromised"]
+    if plan:  # what a person approved is what the brake asks for
+        return [name for name in compromised if name in plan["lock"] and name not in protected], []
     wanted = [name for name in compromised if locks.can_be_locked(name) and name not in protected]
     brake = max(most, int(LOCK_SHARE * document["run"]["accounts_seen"]))
     beyond = [name for name in wanted[brake:] if not locks.is_locked(document, name)]
@@ -144,8 +146,9 @@ def to_lock(document: Document, never: list[str], most: int) -> tuple[list[str],
 
 def to_hold(document: Document, never: list[str]) -> list[str]:
     """Return the logins whose mail is to be held until somebody looked: suspects, and the compromised as long as they are not locked."""
-    protected = {name.strip().lower() for name in never}
+    protected, plan = {name.strip().lower() for name in never}, document["run"].get("plan")
     names = [row["account"] for row in document["accounts"] if row["verdict"] in ("suspect", "compromised")]
+    names = [name for name in names if name in plan["hold"]] if plan else names
     return [name for name in names if kind_of(name) == "login" and locks.can_be_locked(name) and name not in protected]
 
 
@@ -419,7 +422,11 @@ def _account_points(
         step = f"Look at all of them; then run again with -e account_lock_max={len(wanted) + len(beyond)}."
         point("critical", "administrator", what, None, step)
     elif row["verdict"] == "compromised" and row["state"] in ("open", "would_lock") and not locks.is_locked(document, name):
-        point("critical", "administrator", f"{name} was broken into and is not locked ({document['run']['mode']})", None, lock)
+        why, plan = document["run"]["mode"], document["run"].get("plan")
+        if plan and name not in plan["lock"]:
+            why = f"it is not in the plan of run {plan['run']}"
+            lock = "Assess again (playbooks/assess.yml) and approve that plan, or run playbooks/remediate.yml without a plan."
+        point("critical", "administrator", f"{name} was broken into and is not locked ({why})", None, lock)
     if row["verdict"] == "compromised" and row["state"] == "locked":
         point("warning", "owner of the account", f"{name} is locked", None, locks.reinstate_step(name))
     if row["verdict"] == "suspect":

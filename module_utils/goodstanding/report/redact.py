@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import typing as t
 
 from ..triage.fleet import kind_of
@@ -18,8 +19,11 @@ _PART = r"[^\s<>()\[\]{}\"'`,;|=/]"
 _WORD = re.compile(rf'(?P<own>(?:uid|relay):{_PART}+)|"(?:[^"\\\n]|\\.){{1,128}}"@{_PART}+|(?:(?!:){_PART})+')
 #: A local user and a relay (uid:33@HOST, relay:192.0.2.1@HOST), before their host: nobody's mail address, and one word.
 _OWN = re.compile(r"uid:[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}\$?|relay:(?:internet|\d{1,3}(?:\.\d{1,3}){3}|[0-9a-f]{0,4}:[0-9a-f:.]{1,40})")
+#: The same with its host, where it is not known which hosts there are: only what cannot be a person's name.
+_NOBODY = re.compile(rf"(?:uid:\d{{1,10}}|relay:(?:internet|[0-9a-f.:]{{2,45}}))@{_PART}+")
 #: Where an account stands alone, and where sentences are; only there a login without a domain (it may be a common word) is looked for.
-_ACCOUNTS, _SENTENCES = ("account", "key", "locks"), ("sentence", "what", "next_step", "text", "detail", "why", "reason", "next", "frozen")
+_ACCOUNTS = ("account", "key", "locks", "lock", "hold")
+_SENTENCES = ("sentence", "what", "next_step", "text", "detail", "why", "reason", "next", "frozen")
 
 
 def redacted(document: Document) -> Document:
@@ -56,6 +60,12 @@ def redacted(document: Document) -> Document:
     return cleaned
 
 
+def line(text: str) -> str:
+    """Return a line of a log of which nothing is known without mail addresses; what is shortened already stays, and so do local users."""
+    sign = text[:1] if text[:1] in ("+", "-") else ""  # of a diff
+    return sign + _WORD.sub(lambda found: found[0] if _NOBODY.fullmatch(found[0]) else _word(found[0], {}, False), text[len(sign) :])
+
+
 def _shortened(names: t.Iterable[str]) -> dict[str, str]:
     """Return how each account is called; two that would be called the same get a number."""
     short: dict[str, str] = {}
@@ -75,3 +85,15 @@ def _word(word: str, short: dict[str, str], sentence: bool) -> str:
     if core in short and (at or sentence):
         return short[core] + word[len(core) :]
     return SOMEBODY + word[len(core) :] if local and domain and not local.endswith("…") else word
+
+
+def main() -> None:
+    """Redact the output of a program, line by line, as it comes."""
+    sys.stdin.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
+    sys.stdout.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
+    for text in sys.stdin:
+        print(line(text), end="", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -58,6 +58,11 @@ def build(document: Document) -> str:
     return "\n\n".join(lines) + "\n"
 
 
+def plan(lines: list[str]) -> str:
+    """Return a plan (plan.summary()) for whoever approves it."""
+    return "\n".join([f"## {text(lines[0])}", "", *[f"* {text(line)}" for line in lines[1:]]]) + "\n"
+
+
 def _known(number: int | None) -> str:
     return "not known" if number is None else str(number)
 
