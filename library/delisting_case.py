@@ -223,6 +223,8 @@ forgotten:
   returned: success
 """
 
+import contextlib
+import ipaddress
 import pathlib
 import time
 import traceback
@@ -309,11 +311,27 @@ def authentication(document: Row, subject: str, of_address: bool) -> dict[str, c
     return told
 
 
+def elsewhere(given: t.Iterable[str], subject: str) -> bool:
+    """Return whether a host that the run left out has the subject. given: addresses, nets and names, as the inventory has them."""
+    try:
+        address = ipaddress.ip_address(subject)
+    except ValueError:
+        return subject in {name.strip().rstrip(".").lower() for name in given}
+    for text in given:
+        with contextlib.suppress(ValueError):
+            if address in ipaddress.ip_network(text.strip(), strict=False):
+                return True
+    return False
+
+
 def follow(run: Run, known: dict[str, Case]) -> dict[str, cases.Decision]:
-    """Return what this run makes of each case, and of each listing that is none yet."""
+    """Return what this run makes of each case, and of each listing that is none yet; what hosts have that it left out, it leaves alone."""
     decisions = {}
+    asked = {row.get("address") or row.get("name") for row in [*run.document["addresses"], *run.document["names"]]}
     by_key = {(case.subject, case.list): case for case in known.values()}
     for key, of in run.told(known.values()).items():
+        if of.seen.outcome == cases.SILENT and key[0] not in asked and elsewhere(run.p["elsewhere"], key[0]):
+            continue
         before = by_key.get(key)
         codes = of.seen.codes or (before.codes if before else ())
         outside = gates.outside(run.document, of.of_address, authentication(run.document, key[0], of.of_address), run.now)
@@ -369,8 +387,11 @@ def approve(run: Run, engine: t.Any) -> Row:
 
     def claim(book: ledger.Open) -> Row:
         known = book.cases()
-        if run.p["approve"] in known and run.asked.until < known[run.p["approve"]].judged:
-            raise CaseError("these findings are older than those that judged the case: give the newest (-e findings=FILE)")
+        if run.p["approve"] in known and run.asked.until != known[run.p["approve"]].judged:
+            raise CaseError(
+                "these findings did not judge the case, or are older than those that judged the case: give the newest of its hosts "
+                "(-e findings=FILE)"
+            )
         asked = act(run, known)
         case = t.cast(Case, asked.case)
         of = run.told([case])[case.subject, case.list]
@@ -470,7 +491,8 @@ def judge(run: Run, engine: t.Any, check_mode: bool) -> tuple[dict[str, Case], s
         after, decisions = ledger.change(engine, run.name, run.now, write)
     named = {run.p[name] for name in ACTS if run.p[name]} | ({run.p["outcome"]["case"]} if run.p["outcome"] else set())
     closed = {name for name, decision in decisions.items() if any(event.kind == "cleared" for event in decision.events)}
-    return after, {name for name, case in after.items() if case.state != cases.CLEARED} | closed | named
+    left = set(after) - set(decisions) if run.p["findings"] else set()
+    return after, {name for name, case in after.items() if case.state != cases.CLEARED and name not in left} | closed | named
 
 
 def follow_all(p: Row, now: float, check_mode: bool) -> Row:
@@ -508,6 +530,7 @@ def main() -> None:
             "enrolments": {"type": "list", "elements": "dict", "default": []},
             **{name: {"type": "str"} for name in (*ACTS, "mail_to")},
             "outcome": {"type": "dict"},
+            "elsewhere": {"type": "list", "elements": "str", "default": []},
             "reason": {"type": "str", "default": ""},
             "by": {"type": "str", "default": ""},
             "relay": {"type": "dict", "default": {}, "options": mail.OPTIONS},

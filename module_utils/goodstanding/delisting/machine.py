@@ -54,15 +54,17 @@ def ask(url: str, address: str, timeout: float = 30.0, ca_file: str | None = Non
 
     A redirect is followed on the same host alone, and never from TLS to none."""
     version, place = _version(address), _place(url)
+    worst = NOT_SENT
     for _ in range(_MOST_STEPS):
         outcome, led = _step(place, version, address, timeout, ca_file)
         if led is None:
-            return outcome
+            return outcome._replace(state=worst) if outcome.state == NOT_SENT else outcome
+        worst = UNKNOWN if outcome.state == UNKNOWN else worst
         following = _led(place, led)
         if following is None:
-            return Outcome(NOT_SENT, f"{outcome.detail}, to {_text(led)}: it is not followed to another place")
+            return Outcome(worst, f"{outcome.detail}, to {_text(led)}: it is not followed to another place")
         place = following
-    return Outcome(NOT_SENT, f"{url} redirects on and on")
+    return Outcome(worst, f"{url} redirects on and on")
 
 
 def _version(address: str) -> int:
@@ -131,7 +133,8 @@ def _step(place: _Place, version: int, address: str, timeout: float, ca_file: st
         why = getattr(exc, "verify_message", "") or getattr(exc, "strerror", "") or exc
         return Outcome(UNKNOWN if handing else NOT_SENT, f"{where}: {type(exc).__name__}: {why}"[:300]), None
     if 300 <= answer.status < 400 and led:
-        return Outcome(NOT_SENT, said), led
+        # That a page has moved for good says that nothing was done; another redirect may be the way to its thanks.
+        return Outcome(NOT_SENT if answer.status in (301, 308) else UNKNOWN, said), led
     # Where a server failed, it may have done what it was asked for.
     state = SENT if 200 <= answer.status < 300 else UNKNOWN if answer.status >= 500 else NOT_SENT
     return Outcome(state, f"{said}: {text}" if text else said), None

@@ -365,7 +365,10 @@ class _Run:
         return ask
 
     def _put(self, part: _Part, subject: Subject, word: authoritative.Word) -> None:
-        """Put what a list's servers say of a subject in the place of what the resolver said."""
+        """Put what a list's servers say of a subject in the place of what the resolver said; silence takes no listing back."""
+        heard = any(each.part is part and each.subject is subject and each.meaning.outcome in _LISTED for each in self.observations)
+        if heard and word.meaning.outcome not in (*_LISTED, "clean"):
+            return
         self.observations = [each for each in self.observations if each.part is not part or each.subject is not subject]
         for zones in (subject.clean, subject.unqualified):
             if part.zone in zones:

@@ -20,6 +20,8 @@ Row = dict[str, t.Any]
 HOUR = 3600
 MAX_HOSTS = 12
 MAX_STEPS = 200
+#: Hours before and behind the run that are believed: a host's clock may be wrong, or its answer a lie.
+_BEFORE, _BEHIND = 400 * 24, 48
 NUMBERS = ("messages", "named", "failed_logins")
 #: As it is where no log was read.
 NOTHING: Row = {"begin": None, "step": HOUR, "hosts": [], "others": None, "unread": 0}
@@ -31,6 +33,8 @@ def section(document: Document, logs: t.Mapping[str, Row]) -> Document:
     named are messages of the accounts that stand out or are locked. In a large fleet the hosts that show any of these accounts have a row
     each, and the others one together."""
     document = copy.deepcopy(document)
+    now = int(epoch(document["run"]["started"]) // HOUR)
+    logs = {host: _believed(log, range(now - _BEFORE, now + _BEHIND)) for host, log in logs.items()}
     named = [row["account"] for row in document["accounts"] if row["verdict"] in ("compromised", "suspect")]
     named = list(dict.fromkeys(named + [row["account"] for row in document["locks"]]))
     own = {host: {name: _of(log, name, host) for name in named} for host, log in logs.items()}
@@ -45,6 +49,7 @@ def section(document: Document, logs: t.Mapping[str, Row]) -> Document:
     read = {host: log for host, log in logs.items() if log.get("hours") is not None}
     hours = [row[0] for log in read.values() for row in log["hours"]]
     hours += [int(log["span"][name] // HOUR) for log in read.values() for name in ("first", "last") if log["span"][name] is not None]
+    hours += [row[0] for of in own.values() for account in of.values() for row in account.get("hours") or ()]
     if not hours:
         document["activity"] = {**NOTHING, "unread": len(logs) - len(read)}
         return document
@@ -81,6 +86,24 @@ def section(document: Document, logs: t.Mapping[str, Row]) -> Document:
         "others": {"hosts": len(others), **sums(others)} if others else None,
     }  # fmt: skip
     return document
+
+
+def _believed(log: Row, hours: range) -> Row:
+    """Return what a host says without what it says of other times."""
+    if log.get("hours") is None:
+        return log
+
+    def of(row: Row) -> Row:
+        last = row.get("last_accepted")
+        known = {name: [each for each in row[name] if each[0] in hours] for name in ("hours",) if row.get(name)}
+        return {**row, **known, "last_accepted": last if last is not None and last // HOUR in hours else None}
+
+    span = {name: log["span"][name] for name in ("first", "last")}
+    return {
+        **log, "hours": [row for row in log["hours"] if row[0] in hours],
+        "accounts": {name: of(row) for name, row in (log.get("accounts") or {}).items()},
+        "span": {**log["span"], **{name: time if time is not None and time // HOUR in hours else None for name, time in span.items()}},
+    }  # fmt: skip
 
 
 def _of(log: Row, account: str, host: str) -> Row:

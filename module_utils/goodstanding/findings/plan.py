@@ -240,9 +240,10 @@ def carried(plan: Plan, sha256: str) -> Document:
 
 
 def fulfilled(document: Document) -> bool:
-    """Whether a run locked all that its plan (run.plan) names, on every host: then the plan is done, and is not done again."""
+    """Whether a run did all that its plan (run.plan) names, on every host: then the plan is done, and is not done again."""
     states = {row["account"]: row["state"] for row in document["accounts"]}
-    return all(states.get(name) == "locked" for name in document["run"]["plan"]["lock"])
+    failed = any(row["action"] == "hold" and row["result"] == "failed" for row in document["actions"])
+    return not failed and all(states.get(name) == "locked" for name in document["run"]["plan"]["lock"])
 
 
 def contradictions(document: Document, never: t.Iterable[str], now: float) -> list[str]:

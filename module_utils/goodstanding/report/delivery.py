@@ -12,6 +12,7 @@ import typing as t
 
 from ..mail import relay
 from ..store import mails
+from ..store.database import StoreError
 from . import verdict
 
 Document = dict[str, t.Any]
@@ -67,6 +68,9 @@ def deliver(engine: t.Any, letter: Letter, run_id: str, of: relay.Relay, now: fl
     outcome = relay.send(of, letter.message)
     if outcome.state == relay.NOT_SENT:
         mails.release(engine, letter.report)
-    else:
+        return outcome
+    try:
         mails.settle(engine, letter.report, outcome.state, outcome.detail)
+    except StoreError as exc:  # that it went is to be told all the same
+        return outcome._replace(detail=f"{outcome.detail}; {exc}"[:500])
     return outcome

@@ -171,6 +171,8 @@ def save_run(engine: sa.Engine, document: dict[str, t.Any]) -> None:
 def put_run(connection: sa.Connection, document: dict[str, t.Any], by: str | None = None) -> None:
     """Write a run, its findings and its actions, replacing what was written of it before. by: who started it."""
     run = document["run"]
+    # Who goes on with the findings of another's run did not do what that run did.
+    by = connection.execute(sa.select(RUNS.c.by_whom).where(RUNS.c.id == run["id"])).scalar() or by
     for table in (FINDINGS, ACTIONS):
         connection.execute(sa.delete(table).where(table.c.run_id == run["id"]))
     connection.execute(sa.delete(RUNS).where(RUNS.c.id == run["id"]))

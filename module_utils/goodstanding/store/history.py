@@ -108,12 +108,15 @@ def _actions(connection: sa.Connection, kind: str, subject: str) -> list[Row]:
     if kind not in (ACCOUNT, DOMAIN):
         return []
     query = sa.select(ACTIONS).where(_of_account(ACTIONS.c.account, kind, subject), ACTIONS.c.result != "would_change")
+    first: dict[tuple[str, ...], t.Any] = {}  # findings that a later run went on with hold it again
+    for row in connection.execute(query.order_by(ACTIONS.c.id)):
+        first.setdefault((row.time, row.host, row.account, row.action, row.result, row.detail), row)
     return [
         {
             "id": f"action/{row.id}", "time": row.time, "host": row.host, "run_id": row.run_id, "step": row.action, "result": row.result,
             "what": f"{row.action} {row.account}: {'FAILED, ' if row.result == 'failed' else ''}{row.detail}",
         }
-        for row in connection.execute(query)
+        for row in first.values()
     ]  # fmt: skip
 
 

@@ -54,7 +54,7 @@ def _row(line: t.Any) -> dict[str, t.Any] | None:
         return None
     text = json.dumps(line, sort_keys=True)
     if (
-        not re.match(r"[0-9a-f]{32}\Z", line["chain"]) or not 0 <= line["time"] < 1e12
+        not re.match(r"[0-9a-f]{32}\Z", line["chain"]) or not 0 <= line["time"] < 4e9
     ):  # no integer too large for a float, no half of a letter
         return None
     return {"chain": line["chain"], "time": float(line["time"]), "line": text} if len(text) <= MAX_LINE else None

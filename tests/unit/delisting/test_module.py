@@ -54,7 +54,7 @@ class World:
             "state_url": self.url, "findings": None, "catalogue": str(found.ROOT / "catalogue/blocklists.yml"),
             "templates": str(found.ROOT / "roles/delisting/templates"), "directory": str(self.folder / "cases"),
             "contact": "Jane Doe\npostmaster@example.com", "enrolments": [], "reason": "", "by": "", "relay": {}, "mail_to": None,
-            "retention_days": 0.0, "export": None, "outcome": None, **dict.fromkeys(delisting_case.ACTS), **given,
+            "retention_days": 0.0, "export": None, "outcome": None, "elsewhere": [], **dict.fromkeys(delisting_case.ACTS), **given,
         }  # fmt: skip
         if rows != (None,):
             p["findings"] = document or found.findings(*rows)
@@ -152,6 +152,20 @@ def test_one_run_is_one_answer_before_its_report_and_after(world):
     document["run"]["finished"] = delisting_case.iso(found.NOW + 300)
     world.run(now=found.NOW + 600, document=document)
     assert ledger.load(world.engine)[ZEN].judged == judged.judged
+
+
+def test_a_run_of_other_hosts_leaves_a_case_alone(world):
+    """-e target=GROUP: two teams that take turns must not reset each other's cases."""
+    world.run(found.observation())
+    (before,) = world.run(document=found.findings(clean=["zen.spamhaus.org"]), now=found.NOW + 7200)["cases"]
+    others = found.findings()
+    others["addresses"], others["names"] = [], []
+    result = world.run(document=others, now=found.NOW + DAY, elsewhere=["mx9.example.com", "not an address", "198.51.100.0/24"])
+    assert result["cases"] == []
+    left = ledger.load(world.engine)[before["case"]]
+    assert (left.frozen, left.clean_at is not None) == ("", True)
+    (gone,) = world.run(document=others, now=found.NOW + DAY, elsewhere=["203.0.113.0/24"])["cases"]
+    assert "not in the inventory any more" in gone["frozen"]
 
 
 def test_what_the_module_returns_is_a_part_of_the_findings(world):

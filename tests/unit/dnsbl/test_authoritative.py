@@ -117,6 +117,14 @@ def test_a_server_that_falls_silent_closes_nothing():
     assert outcome(result) == "timeout"
 
 
+def test_a_server_that_falls_silent_takes_no_listing_back():
+    def silent(question, right, over):
+        return []
+
+    with world(ON, own({}), own({}, special={"11.100.51.198.list.test": silent})) as (resolver, *_):
+        assert outcome(asked(resolver, timeout=0.1)) == "listed"
+
+
 def test_a_list_that_the_resolver_cannot_reach_is_not_asked_behind_its_back():
     with world({"*": ["127.255.255.254"]}, own({})) as (resolver, server):
         result = asked(resolver)

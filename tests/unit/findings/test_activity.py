@@ -101,3 +101,12 @@ def test_a_long_window_has_wider_steps(hours, step, steps):
 def test_a_log_without_a_line_is_no_hour():
     empty = {**log(), "span": {"first": None, "last": None}}
     assert told({"mx1": empty})["activity"] == activity.NOTHING
+
+
+@pytest.mark.parametrize("hour", [-(10**9), 10**9, HOUR + 10**6])
+def test_what_a_host_says_of_impossible_times_is_left_out(hour):
+    lie = log((HOUR, 5, 0), (hour, 7, 7), first=hour * 3600.0, accounts={USER: account((HOUR, 2, 0), (hour, 3, 0), last=hour * 3600.0)})
+    document = told({"mx1": lie})
+    (row,) = document["activity"]["hosts"]
+    assert (document["activity"]["step"], row["messages"][-1], row["named"][-1], row["last_accepted"]) == (3600, 5, 2, None)
+    assert document["accounts"][0]["last_accepted"] is None

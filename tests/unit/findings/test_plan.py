@@ -189,6 +189,9 @@ def test_a_run_does_what_its_plan_says_and_names_the_rest():
     result = {"contained": True, "locked_at": {A: NOW}, "faults": []}
     assert plans.fulfilled(stages.contain(document, [A], {"mx1": result, "mx2": result}, NOW))
     assert not plans.fulfilled(stages.contain(document, [A], {"mx1": result, "mx2": {"failed": True}}, NOW))
+    done = stages.contain(document, [A], {"mx1": result, "mx2": result}, NOW)
+    held = {**done["actions"][0], "action": "hold", "result": "failed"}
+    assert not plans.fulfilled({**done, "actions": [*done["actions"], held]}), "a hold that failed is to be tried again"
 
 
 def test_the_store_knows_which_plans_were_carried_out(tmp_path):
