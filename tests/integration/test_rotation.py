@@ -34,7 +34,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 from lab import HOSTS, INVENTORY, ROOT, lab, on
 from test_dkim import FOLDER, LEAKS, PREPARE, RESTORE, milter, script, wait_for_signer
 
-SLOTS = 9
 SIGNERS = {"mx1": "opendkim", "mx2": "rspamd"}
 FOLDERS = {"mx1": "/etc/dkimkeys", "mx2": "/var/lib/rspamd/dkim"}
 OURS, CUSTOMER, KEYS = "alpha.test", "beta.test", "example.test"
@@ -90,8 +89,8 @@ def text(name: str, server: str = "ns1") -> bytes | None:
 class Fleet:
     """The playbook with the variables of this test."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, slots: int) -> None:
+        self.folder, self.number = folder, slots
         self.outputs: list[str] = []
         primary, second = address("ns1"), address("ns2")
         zone = {"primary": primary, "key_name": "lab-update", "key_secret": SECRET}
@@ -101,7 +100,7 @@ class Fleet:
             "goodstanding_state_url": f"sqlite:///{self.store}",
             "dkim_domains": [OURS, CUSTOMER],
             "dkim_customers": {CUSTOMER: KEYS},
-            "dkim_slots": SLOTS,  # no slot is used twice within a week
+            "dkim_slots": slots,
             "dkim_signer": "{{ {'mx1': 'opendkim', 'mx2': 'rspamd'}[inventory_hostname_short] }}",
             "dkim_label": f"{{{{ inventory_hostname_short }}}}-{RUN}",
             "dkim_ed25519": False,
@@ -171,7 +170,7 @@ def signing(host: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory):
+def fleet(tmp_path_factory, request):
     lab("reset")
     for host, signer in SIGNERS.items():
         on(host, "sh", "-c", PREPARE)
@@ -179,12 +178,14 @@ def fleet(tmp_path_factory):
         on(host, "sh", "-c", f"postconf -e smtpd_milters={milter(signer)} milter_default_action=tempfail && "
            "postconf -F smtp/inet/chroot=n && chmod 0755 /run/opendkim && (chmod 0666 /run/opendkim/opendkim.sock || true) && "
            "systemctl restart postfix")  # fmt: skip
-    found = Fleet(tmp_path_factory.mktemp("rotation"))
+    # No slot is used twice within a week: as many as there are rotations.
+    soak = any(item.get_closest_marker("soak") for item in request.session.items if item.module is request.module)
+    found = Fleet(tmp_path_factory.mktemp("rotation"), 9 if soak else 3)
     yield found
     on("ns2", "sh", "-c", f"ip route del blackhole {address('ns1')}; true")
     for zone in (OURS, KEYS):
         update(zone, delete=_names(found.slots(), zone))
-    update(CUSTOMER, delete=[f"s{at}.{host}-{RUN}._domainkey.{CUSTOMER}" for host in HOSTS for at in range(1, SLOTS + 1)])
+    update(CUSTOMER, delete=[f"s{at}.{host}-{RUN}._domainkey.{CUSTOMER}" for host in HOSTS for at in range(1, found.number + 1)])
     for host in HOSTS:
         on(host, "bash", "-c", f"rm -f {MAILS}/running /etc/rspamd/local.d/dkim_signing.conf; {RESTORE}", check=False)
 
@@ -209,7 +210,7 @@ def test_first_keys_sign_when_all_serve_them_and_a_customers_when_its_cnames_are
     assert all(row["verified"] for row in fleet.slots() if row["domain"] == OURS)
     assert fleet.states(CUSTOMER) == {"mx1": "published", "mx2": "published"}
     pairs = re.findall(r"CNAME (\S+) to\s+(\S+)", output)
-    assert len(set(pairs)) == 2 * SLOTS
+    assert len(set(pairs)) == 2 * fleet.number
     assert all(f"{CUSTOMER}" not in signing(host) for host in HOSTS)
     update(CUSTOMER, [(name, "CNAME", f"{target}.") for name, target in set(pairs)])
     fleet.run()
@@ -345,6 +346,7 @@ def test_a_revoked_key_comes_back_and_one_that_ends_is_killed_at_each_step(fleet
     assert changed(fleet.run(**gone)) == 0
 
 
+@pytest.mark.soak
 def test_a_signer_whose_mail_does_not_verify_goes_back_and_nobody_follows(fleet):
     """Its signatures end a second after they were made: the signer signs, the key is served, and only an engine sees what is wrong."""
     before = {host: signing(host) for host in HOSTS}
@@ -398,6 +400,7 @@ def test_after_a_break_in_the_old_keys_are_revoked_and_destroyed_at_once_whereve
 SHARING = {"dkim_domains": [OURS, CUSTOMER, KEYS], "dkim_shared": {KEYS: f"both-{RUN}"}}
 
 
+@pytest.mark.soak
 def test_hosts_that_share_a_key_sign_with_one_selector_and_get_it_sealed_where_a_run_was_killed_too(fleet):
     fleet.kill_at("copy", **SHARING)
     assert fleet.states(KEYS) == {"mx1": "generated", "mx2": "planned"}
@@ -434,6 +437,7 @@ def test_hosts_that_share_a_key_sign_with_one_selector_and_get_it_sealed_where_a
         assert "dkim_transfer.key" not in on(host, "ls", "-a", "/var/lib/goodstanding")
 
 
+@pytest.mark.soak
 def test_an_emergency_replaces_a_shared_key_on_all_hosts_and_revokes_it_when_none_signs_with_it(fleet):
     (old,) = {row["selector"] for row in fleet.slots() if row["domain"] == KEYS}
     fleet.run("-vvv", dkim_emergency=True, **SHARING)
