@@ -224,7 +224,8 @@ def _of_domains(p: dict) -> list[dict]:
 
 
 def _bring(module: AnsibleModule, run: Run) -> list[Done]:
-    """Bring every key into its state; the module fails at the first that cannot be, with what was done before."""
+    """Bring every key into its state; the module fails at the first that cannot be, with what was done before. What other hosts handed over
+    makes it fail at the end: one bad copy keeps no other from this host."""
     p = module.params
     if p["slot_rest"] < 7 and not p["lab_only"]:
         raise HostError(f"a slot that rests {p['slot_rest']:g} days lets mail in queues fail: 7 or more, or lab_only in a lab")
@@ -232,16 +233,24 @@ def _bring(module: AnsibleModule, run: Run) -> list[Done]:
     host = p["host"] or socket.gethostname()
     ring = Ring(run, Rules(p["regenerate"], host, time.time(), rest=p["slot_rest"] * _DAY, check_mode=module.check_mode))
     done: list[Done] = []
+    refused: list[str] = []
     try:
         for entry in [*_of_domains(p), *p["keys"]]:
             ring.rules = ring.rules._replace(short=entry["allow_1024"])
-            done.append(ring.bring(_wanted(entry, p, signer)))
+            try:
+                done.append(ring.bring(_wanted(entry, p, signer)))
+            except HostError as exc:
+                if not entry["sealed"]:
+                    raise
+                refused.append(str(exc))
     except HostError as exc:
         ring.book.save()
         module.fail_json(msg=str(exc), **_told(done))
     ring.book.save()
     if any(entry["sealed"] for entry in p["keys"]) and not module.check_mode:
-        hostkeys.destroy(transfer.path())  # what it opens is here now
+        hostkeys.destroy(transfer.path())  # what it opens is here now, or is sealed anew
+    if refused:
+        module.fail_json(msg="; ".join(refused), **_told(done))
     return done
 
 

@@ -58,4 +58,30 @@ def test_where_a_key_cannot_be_handed_over_the_reason_is_told_and_the_host_goes_
     done, _, output = play("rotate_dkim", played={**PLAYED, "dkim_rotation": SHARING, "dkim_key_copy": answer}, dkim_domains=["a.test"])
     calls = (tmp_path / "log").read_text().split()
     assert calls.count("dkim_key_copy") == 2 and "dkim_key" not in calls and "dkim_signing" in calls, output
-    assert done == 2 and output.count("there is no room for the key") == 2 and "censored" not in output, output
+    steps, _, end = output.partition("Make sure that nothing waits for a person")
+    assert done == 2 and steps.count("there is no room for the key") == 2 and "censored" not in output, output
+    assert "mx1 has the key; there is no room for the key" in end and "key; there is no room for the key; there" not in end, output
+
+
+def test_a_giver_has_no_word_in_how_its_key_is_taken(play, tmp_path):
+    thief = {**SEALED["key"], "state": "absent", "source": "/etc/shadow", "fingerprint": "SHA256:thief"}
+    other = {**SEALED["key"], "selector": "old.mx2", "state": "absent"}
+    rows = [{"to": "mx2", "key": thief}, {"to": "mx2", "key": other}, {"to": "mx2"}, {"key": thief}, "mx2", None, 1,
+            {"to": "mx2", "key": "mx2"}, {"to": "mx2", "key": {**thief, "sealed": ["x"]}}, {"to": ["mx2"], "key": thief},
+            {"to": "mx2", "key": {}}]  # fmt: skip
+    answer = {"changed": True, "public": "cHVibGlj", "sealed": rows, "faults": []}
+    _, _, output = play("rotate_dkim", played={**PLAYED, "dkim_rotation": SHARING, "dkim_key_copy": answer}, dkim_domains=["a.test"])
+    calls = [json.loads(line) for line in (tmp_path / "log.arguments").read_text().splitlines()]
+    assert [given["keys"] for name, given in calls if name == "dkim_key"] == [[SEALED["key"]]], output
+
+
+def test_who_asks_is_known_by_the_inventory_alone(play, tmp_path, monkeypatch):
+    answer = {"changed": True, "public": "cHVibGlj", "ansible_facts": {"inventory_hostname": "mx1"}, "sealed": [], "faults": []}
+    given = {"played": {**PLAYED, "dkim_rotation": SHARING, "dkim_key_copy": answer}, "dkim_domains": ["a.test"]}
+    _, _, output = play("rotate_dkim", **given)
+    calls = [json.loads(line) for line in (tmp_path / "log.arguments").read_text().splitlines()]
+    assert [given["receivers"] for name, given in calls if given.get("state") == "sealed"] == [{"mx2": "cHVibGlj"}], output
+    (tmp_path / "log.arguments").unlink()
+    monkeypatch.setenv("ANSIBLE_INJECT_FACT_VARS", "true")
+    done, _, output = play("rotate_dkim", **given)
+    assert done == 2 and "inject_facts_as_vars must be false" in output and not (tmp_path / "log.arguments").exists()

@@ -229,7 +229,9 @@ def signs(host: Host, slot: Slot) -> bool | None:
 
 def taken_back(slots: list[Slot], what: str) -> tuple[list[Slot], list[str]]:
     """Take keys back by their selector, or the newest of each line where what is all; return a sentence for each. Asked for twice, it is
-    done once: never from an older key to a newer one. RotationError where no key has this selector, or there is no way back."""
+    done once: never from an older key to a newer one. A host that has no way back is told and keeps no other from its own. RotationError
+    where no key has this selector, or there is no way back on any host."""
+    stay: list[str] = []
     if what == "all":
         newest: dict[Key, Slot] = {}
         for slot in sorted(slots, key=lambda one: one.begun):
@@ -238,23 +240,34 @@ def taken_back(slots: list[Slot], what: str) -> tuple[list[Slot], list[str]]:
         one_of = {(slot.domain, slot.selector) for slot in newest.values() if slot.shared}
         chosen = [slot for slot in newest.values() if not slot.shared]
         chosen += [slot for slot in slots if slot.shared and (slot.domain, slot.selector) in one_of and slot.state not in GONE]
+        stay = [
+            f"{slot.host}: {slot.selector} of {slot.domain} stays, since there is no key to go back to"
+            for slot in chosen
+            if slot.state == "active" and not _older(slots, slot)
+        ]
         chosen = [slot for slot in chosen if slot.state in COMING or _older(slots, slot)]
     else:
-        chosen = [slot for slot in slots if slot.selector == what.lower()]
+        named = [slot for slot in slots if slot.selector == what.lower()]
+        chosen = [slot for slot in named if slot.state not in GONE] or named  # where all are gone, undo() says so
         if not chosen:
             known = ", ".join(sorted({slot.selector for slot in slots if slot.state not in GONE})[:20]) or "none"
             raise RotationError(f"no key has the selector {what[:80]}: give one of {known}, or all")
     chosen.sort(key=lambda slot: slot.state in COMING)  # of a shared key those first that sign with it
-    told = []
+    told, refused = [], []
     for slot in chosen:
         now = next((one for one in slots if one.key == slot.key), slot)
         on = next((one for one in slots if one.line == slot.line and one.state == "active"), None)
         if now.goal or (on is not None and now.state in ("active", "retiring") and _undone(slots, now, on)):
             told.append(f"{now.selector} of {now.domain} on {now.host} is being taken back, or was already")
             continue
-        slots, sentence = undo(slots, now.key)
-        told.append(sentence)
-    return slots, list(dict.fromkeys(told))
+        try:
+            slots, sentence = undo(slots, now.key)
+            told.append(sentence)
+        except RotationError as exc:
+            refused.append(f"{now.host}: {exc}")
+    if refused and not told:
+        raise RotationError("; ".join(refused))
+    return slots, list(dict.fromkeys([*told, *refused, *stay]))
 
 
 def _older(slots: list[Slot], slot: Slot) -> bool:

@@ -284,7 +284,7 @@ def behind(slots: list[Slot], wanted: t.Iterable[Wish], policy: Policy, seen: t.
 
 def exposed(slots: list[Slot], wanted: t.Iterable[Wish], policy: Policy) -> list[Wish]:
     """Return the wishes of hosts whose key a lost host has, too, but for those for which an urgent one is on its way, or failed."""
-    bad = {(slot.domain, slot.selector) for slot in slots if slot.shared and slot.host in policy.lost and slot.state not in GONE}
+    bad = {(slot.domain, slot.selector) for slot in slots if slot.host in policy.lost and slot.state not in GONE}
     live: set[Key] = set()
     answered: set[Key] = set()
     for slot in slots:
@@ -342,6 +342,8 @@ def undo(slots: list[Slot], key: Key) -> tuple[list[Slot], str]:
         told = told if asked else "never signed: its record is taken out and its key destroyed"
         return _each(slots, same, "withdraw", COMING, asked), f"{slot.selector} of {slot.domain} {told}"
     if slot.state == "revoked":
+        if any(_urgent(one, slots) for one in same):
+            raise RotationError(f"{slot.selector} of {slot.domain} may be in strange hands (the rotation was urgent): rotate to a new key")
         return _each(slots, same, "restore", ("revoked",)), f"the record of {slot.selector} is published again, and its key stays"
     back = slot if slot.state == "retiring" else _before(slots, slot, {})
     if slot.state in GONE or back is None:
@@ -710,12 +712,13 @@ def _due_of_retiring(slot: Slot, slots: list[Slot], seen: t.Mapping[Key, Seen], 
             return act("check", f"that {one.host} signs with it no more was not seen just now")
         if _current(one, slots) is None:
             return act("wait", f"no verified key signs {one.domain} on {one.host} in its place: this one is the way back")
-    urgent = all(_urgent(one, slots) for one in shared)
+    # What a lost host has is a thief's, and nobody else signs with it any more.
+    urgent = any(one.host in policy.lost for one in _copies(slot, slots)) or all(_urgent(one, slots) for one in shared)
     left = max(one.since for one in shared) + policy.retire - now
     if left > 0 and not urgent:
         return act("wait", f"mail that it signed may be in queues: its record stays {left / DAY:.1f} days more")
     return act(
-        "revoke", "the rotation is urgent: mail that it signed fails from now on" if urgent and left > 0 else "its mail is delivered"
+        "revoke", "it may be in strange hands: mail that it signed fails from now on" if urgent and left > 0 else "its mail is delivered"
     )
 
 

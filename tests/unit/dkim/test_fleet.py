@@ -293,6 +293,20 @@ def test_taken_back_twice_is_taken_back_once():
         fleet.taken_back(slots, "nobody")
 
 
+def test_a_host_that_has_no_way_back_is_told_and_keeps_no_other_from_its_own():
+    old = SLOT._replace(selector="old", state="retiring", begun=NOW - 1, shared="mx")
+    new = [SLOT._replace(host=name, shared="mx") for name in ("mx1", "mx2")]
+    gone = [old._replace(host="mx2", state="gravestone"), new[0]._replace(host="mx3", state="gravestone")]
+    for what in (SLOT.selector, "all"):
+        slots, told = fleet.taken_back([old, *new, *gone], what)
+        assert [slot.key for slot in slots if slot.goal] == [old.key]
+        assert len(told) == 2 and told[1].startswith("mx2: ") and "no key to go back to" in told[1]
+    with pytest.raises(RotationError, match=r"mx2: .* no key to go back to"):
+        fleet.taken_back([new[1], *gone], SLOT.selector)
+    with pytest.raises(RotationError, match=r"old of a\.test is gravestone"):
+        fleet.taken_back([new[1], *gone], "old")
+
+
 # When another look is worth it
 
 

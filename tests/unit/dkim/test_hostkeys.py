@@ -11,9 +11,11 @@ import json
 import os
 import re
 import stat
+import types
 from pathlib import Path
 
 import pytest
+from goodstanding_src.library import dkim_key
 from goodstanding_src.module_utils.goodstanding.dkim import hostkeys, keys, record, safety, selectors, signers, transfer
 from goodstanding_src.module_utils.goodstanding.dkim.hostkeys import Ring, Rules, Wanted
 from goodstanding_src.module_utils.goodstanding.host import files
@@ -278,6 +280,24 @@ def test_a_key_that_hosts_share_goes_to_the_other_host_sealed_and_once(host, mon
     os.unlink(done.row.path)
     with pytest.raises(HostError, match="is missing"):
         ring().give("example.test", "20261123.mx", made.row.fingerprint, want.signer, public)
+
+
+def test_a_copy_that_cannot_be_opened_keeps_no_other_from_the_host(host):
+    made = ring().bring(RSA._replace(domain="b.test", selector="x"))
+    sealed = transfer.seal(content(made), transfer.ask(), record.name("example.test", "x"))
+    plain = {name: spec.get("default") for name, spec in dkim_key._KEY.items()}
+    good = {**plain, "domain": "example.test", "selector": "x", "fingerprint": made.row.fingerprint, "sealed": sealed}
+    p = {"slot_rest": 7, "lab_only": False, "signer": "opendkim", "host": "mx2", "regenerate": "partial_idempotence", "domains": [],
+         "types": [], "keys": [{**good, "selector": "y"}, good], "directory": str(host / "other"), "user": ""}  # fmt: skip
+
+    def fail_json(msg, **told):
+        raise HostError(f"{msg} but {[row['selector'] for row in told['keys']]}")
+
+    module = types.SimpleNamespace(params=p, check_mode=False, fail_json=fail_json)
+    with pytest.raises(HostError, match=r"^what was handed over as the key y\._domainkey\.example\.test .* but \['x'\]$"):
+        dkim_key._bring(module, lambda *words: (0, "", ""))
+    assert [path.read_bytes() for path in (host / "other").iterdir()] == [content(made)]
+    assert not os.path.exists(transfer.path())
 
 
 def test_a_handed_over_key_takes_no_selector_of_another_key(host):

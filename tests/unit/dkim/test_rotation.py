@@ -556,6 +556,39 @@ def test_a_host_that_holds_something_else_under_the_selector_is_not_taken_for_on
     assert {slot.state for slot in rotation.step(known, other, POLICY, 2.0).slots} == {"planned"}
 
 
+@pytest.mark.parametrize("shared", ["", "all"])
+def test_a_key_that_a_lost_host_has_too_is_replaced_whether_it_was_shared_by_us_or_by_hand(shared):
+    world, slots = first_shared_key(("mx1", "mx2"))
+    slots, policy = [slot._replace(shared=shared) for slot in slots], POLICY._replace(lost=("mx2",))
+    old, wanted = slots[0].selector, [sharing(("mx1",))[0]._replace(shared=bool(shared))]
+    world.down = {"mx2"}
+    del world.signs["mx2", "a.test", "rsa"], world.signed_at["mx2", "a.test", old]
+    slots = shared_to_the_end(world, slots, policy, wanted=wanted)
+    assert set(on(slots)) == {"mx1"} and on(slots)["mx1"] != old
+    assert world.dns["primary"]["a.test", old] == "revoked" and ("mx1", "a.test", old) not in world.keys
+
+
+def test_a_retired_key_that_a_lost_host_has_too_is_revoked_as_soon_as_no_other_host_signs_with_it():
+    world, slots = first_shared_key(("mx1", "mx2"))
+    two = sharing(("mx1", "mx2"))
+    old = slots[0].selector
+    slots = shared_to_the_end(world, rotation.begin(slots, two, POLICY, world.now, "two", seen=world.see(slots)).slots, days=2, wanted=two)
+    assert [slot.state for slot in slots if slot.selector == old] == ["retiring"] * 2
+    acts = rotation.step(slots, world.see(slots), POLICY._replace(lost=("mx2",)), world.now).acts
+    revoked = [(act.selector, act.why) for act in acts if act.verb == "revoke"]
+    assert [selector for selector, _ in revoked] == [old] and "strange hands" in revoked[0][1]
+
+
+def test_there_is_no_way_back_to_a_key_that_was_revoked_in_an_emergency():
+    world, slots = first_keys()
+    (old,) = [slot for slot in slots if slot.key[:2] == ("mx1", "a.test")]
+    revoked = old._replace(state="revoked")
+    new = old._replace(selector="new", begun=world.now, urgent=True)
+    with pytest.raises(RotationError, match="strange hands"):
+        rotation.undo([revoked, new], old.key)
+    assert rotation.undo([revoked, new._replace(urgent=False)], old.key)[0][0].goal == "restore"
+
+
 def test_after_a_host_was_lost_one_urgent_key_is_made_and_where_it_fails_no_further_one():
     world, slots = first_shared_key(("mx1", "mx2"))
     policy = POLICY._replace(lost=("mx2",))
