@@ -142,7 +142,7 @@ class Fleet:
         assert running.stdout is not None
         for line in running.stdout:
             said += line
-            if re.search(rf" {verb} \S+ of \S+ on \S+: {why}" if why else rf"\(item={verb} ", " ".join(said.split()) if why else line):
+            if re.search(rf"\b{verb} \S+ of \S+ on \S+: {why}" if why else rf"\(item={verb} ", " ".join(said.split()) if why else line):
                 os.killpg(running.pid, signal.SIGKILL)
                 break
         running.communicate()
