@@ -180,7 +180,7 @@ def fleet(tmp_path_factory, request):
            "systemctl restart postfix")  # fmt: skip
     # No slot is used twice within a week: as many as there are rotations.
     soak = any(item.get_closest_marker("soak") for item in request.session.items if item.module is request.module)
-    found = Fleet(tmp_path_factory.mktemp("rotation"), 9 if soak else 3)
+    found = Fleet(tmp_path_factory.mktemp("rotation"), 14 if soak else 3)
     yield found
     on("ns2", "sh", "-c", f"ip route del blackhole {address('ns1')}; true")
     for zone in (OURS, KEYS):
@@ -317,10 +317,12 @@ def test_a_key_on_its_way_is_taken_back_from_each_state_and_nothing_of_it_is_lef
     way(fleet, dkim_rotation=name)
     assert set(fleet.states(OURS, rotation=name).values()) == {state}
     fleet.run(dkim_undo="all")
-    assert fleet.states(OURS, rotation=name) == {"mx1": "removed", "mx2": "removed"}
+    # The first host was told to switch when the run was killed: mail with its signature may be on its way, and its record stays.
+    told = "retiring" if state == "ready" else "removed"
+    assert fleet.states(OURS, rotation=name) == {"mx1": told, "mx2": "removed"}
     assert {host: signing(host) for host in HOSTS} == before
     for row in fleet.slots():
-        if row["rotation"] == name:
+        if row["rotation"] == name and row["state"] == "removed":
             assert not row["record"] or text(_names([row], KEYS if row["fixed"] else OURS)[0]) in (None, b"v=DKIM1; p=")
             host = row["host"].partition(".")[0]
             assert row["selector"] + "._domainkey." + row["domain"] not in on(host, "ls", FOLDERS[host])
@@ -363,7 +365,7 @@ def test_a_signer_whose_mail_does_not_verify_goes_back_and_nobody_follows(fleet)
     fleet.run(dkim_rotation="mended")
     assert fleet.states(OURS, state="active", rotation="mended")["mx1"] == "active"
     assert all(row["verified"] and not row["fault"] for row in fleet.slots() if row["state"] == "active")
-    assert changed(fleet.run(dkim_rotation="mended")) == 0
+    assert changed(fleet.run()) == 0
 
 
 def test_a_record_that_somebody_took_out_is_published_again_and_waited_for(fleet):
