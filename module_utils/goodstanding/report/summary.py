@@ -29,11 +29,12 @@ def text(value: t.Any) -> str:
 def build(document: Document) -> str:
     """Return the summary of a document (redact it before, where others read it)."""
     run = document["run"]
+    by_plan = f", by the plan {run['plan']['sha256'][:12]} of run {text(run['plan']['run'])}" if run.get("plan") else ""
     check = ", check mode: nothing was changed" if run["check_mode"] else ""
     lines = [
         f"## {_SIGNS[run['status']]} Good Standing: {verdict.NAMES[run['status']]}",
         f"**{text(verdict.sentence(document))}**",
-        f"Run {text(run['id'])}, {text(run['inventory'])}, mode {run['mode']}{check}",
+        f"Run {text(run['id'])}, {text(run['inventory'])}, mode {run['mode']}{by_plan}{check}",
         _table(["", "", ""], [[row["label"], row["figure"], row["note"]] for row in verdict.figures(document)]),
     ]
     for row in page.people(document["open_points"]):

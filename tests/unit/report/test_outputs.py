@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from goodstanding_src.module_utils.goodstanding.findings import document as stages
-from goodstanding_src.module_utils.goodstanding.report import junit, metrics, redact, summary, verdict
+from goodstanding_src.module_utils.goodstanding.report import files, junit, metrics, redact, summary, verdict
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "page"))
 import reports
@@ -95,6 +95,14 @@ def test_the_summary_tells_the_verdict_and_what_is_left():
     assert "41 gated, 1 ready, 1 waiting, 1 cleared, 1 refused, 1 expired, 1 provider only." in text
     assert "| gated | 203.0.113.20, 203.0.113.21, 203.0.113.22 and 37 more | Many BL | Do not ask yet: 1, " in text
     assert "⚪" in summary.build(reports.nobody())
+
+
+def test_the_summary_and_the_page_say_which_plan_was_carried_out():
+    document = reports.demo()
+    document["run"]["plan"] = {"sha256": "ab12" * 16, "run": "r0", "expires": "2026-11-24T12:00:00.000000Z", "lock": [], "hold": []}
+    template = str(Path(__file__).resolve().parents[3] / "roles/report/templates/report.html.j2")
+    for text in (summary.build(document), files.as_page(document, template)):
+        assert "mode lock, by the plan ab12ab12ab12 of run r0" in text
 
 
 def test_what_others_read_of_a_case_names_no_account_and_nobody_else():
