@@ -24,7 +24,7 @@ from goodstanding_src.module_utils.goodstanding.store import database
 sys.path.insert(0, str(Path(__file__).parent))
 from lab import HOSTS, ROOT, VICTIM, lab, on, playbook
 from test_dkim import PREPARE, RESTORE, milter, wait_for_signer
-from test_mail_auth import PRIMARY, RESOLVER, SECRET, strings, texts, update
+from test_mail_auth import PRIMARY, RESOLVER, SECONDARY, SECRET, strings, texts, update
 from test_rotation import SIGNERS
 
 pytestmark = pytest.mark.soak
@@ -45,19 +45,18 @@ class Story:
 
 def variables(folder: Path) -> dict[str, t.Any]:
     """Return what an administrator's inventory would say, and what makes hours of minutes."""
-    for name in ("blocklists", "delisting"):
-        data = yaml.safe_load((ROOT / f"catalogue/{name}.yml").read_text(encoding="utf-8"))
-        for row in data.get("lists", ()):
-            if row["zone"] == "zen.spamhaus.org":
-                row["delisting"]["quiet_days"] = QUIET / 86400
-        (folder / f"{name}.yml").write_text(yaml.safe_dump(data), encoding="utf-8")
-        shutil.copy(ROOT / f"catalogue/{name}.schema.json", folder)
+    shutil.copytree(ROOT / "catalogue", folder / "catalogue")
+    lists = folder / "catalogue/blocklists.yml"
+    data = yaml.safe_load(lists.read_text(encoding="utf-8"))
+    next(row for row in data["lists"] if row["zone"] == "zen.spamhaus.org")["delisting"]["quiet_days"] = QUIET / 86400
+    lists.write_text(yaml.safe_dump(data), encoding="utf-8")
     zone = {"primary": PRIMARY, "key_name": "lab-update", "key_secret": SECRET}
     return {
         "goodstanding_state_url": f"sqlite:///{folder}/store.db",
         "report_directory": str(folder),
         "reputation_cache": f"{folder}/cache.json",
-        "delisting_catalogue": f"{folder}/blocklists.yml",
+        "reputation_catalogue": str(lists),
+        "delisting_catalogue": str(lists),
         "delisting_contact": "Erin Postmaster, postmaster@example.test, +49 30 0000",
         "account_lock_outbreak_window": WINDOW / 3600,
         "mail_dns_domains": [{"domain": name} for name in DOMAINS],
@@ -66,6 +65,9 @@ def variables(folder: Path) -> dict[str, t.Any]:
         "mail_dns_dkim_ttl": 5,
         "mail_dns_journal": str(folder / "journal"),
         "dkim_domains": list(DOMAINS),
+        "dkim_proof_zones": [
+            {"name": name, "discover": False, "servers": [{"address": PRIMARY}, {"address": SECONDARY}]} for name in DOMAINS
+        ],
         "dkim_signer": "{{ {'mx1': 'opendkim', 'mx2': 'rspamd'}[inventory_hostname_short] }}",
         "dkim_label": f"{{{{ inventory_hostname_short }}}}-{RUN}",
         "dkim_patience": 60,
@@ -163,9 +165,9 @@ REPAIRS: dict[str, t.Callable[[], t.Any]] = {
     "fcrdns": reverse_name,
     "helo": helo,
     "spf": spf,
-    "dmarc": dmarc,
     "limits": lambda: play("limit"),
     "dkim": dkim,
+    "dmarc": dmarc,  # the name above the HELO name is aligned by its key alone
 }
 
 

@@ -34,8 +34,8 @@ class Case(t.NamedTuple):
     """What is known of a run. hosts: that send; locks: per account and host since when it is locked there; window: seconds; settled: until
     when what the lists say was there before the latest lock (the run that locked asks them afterwards), None where that is not known;
     judged: when the accounts were; others: that stand out and are not locked; unjudged: per host why not all its accounts could be judged;
-    lists, observations, subjects: of the document (subjects: addresses and names); logs, proofs, queues, persistence, limits: per host what
-    mail_log_info, the role account_lock and the role rate_limit said, or a failed one with its msg."""
+    lists, asked, observations, subjects: of the document (subjects: addresses and names); logs, proofs, queues, persistence, limits: per
+    host what mail_log_info, the role account_lock and the role rate_limit said, or a failed one with its msg."""
 
     hosts: t.Sequence[str]
     locks: t.Mapping[str, t.Mapping[str, float]]
@@ -46,6 +46,7 @@ class Case(t.NamedTuple):
     others: t.Sequence[str] = ()
     unjudged: t.Mapping[str, str] = {}
     lists: t.Sequence[Row] = ()
+    asked: t.Sequence[Row] = ()
     observations: t.Sequence[Row] = ()
     subjects: t.Sequence[Row] = ()
     logs: t.Mapping[str, Row] = {}
@@ -204,6 +205,9 @@ def _listings(case: Case, host: str) -> Said:
         return UNKNOWN, "the lists were not asked about its addresses"
     light = {row["zone"] for row in case.lists if row["tier"] not in WEIGHTY or row["kind"] != "block"}
     silent = {zone for row in subjects for zone in row["unqualified"] if not zone.startswith("log:")} - light
+    # A list of scores that has no data on an address, which is no bad sign, is among these too; a feed has a colon in its name.
+    weighed = {row["zone"] for row in case.asked if row.get("tier") in WEIGHTY}
+    silent = {zone for zone in silent if ":" in zone or zone in weighed} if weighed else silent
     said: list[Said] = [(UNKNOWN, f"{zone} could not be believed") for zone in sorted(silent)]
     for row in case.observations:
         if host not in row["hosts"] or row["kind"] != "block" or row["tier"] not in WEIGHTY or row["source"].startswith("log:"):

@@ -123,6 +123,7 @@ def _case(document: Document, given: t.Mapping[str, dict[str, t.Any]], now: floa
         ],
         unjudged=unjudged,
         lists=document["lists"],
+        asked=document.get("asked", []),
         observations=document["observations"],
         subjects=[*document["addresses"], *document["names"]],
         logs=given.get("logs") or {},

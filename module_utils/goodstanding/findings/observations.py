@@ -170,7 +170,7 @@ class _Table:
         """Note how a blocklist is asked to take something out, as the inventory has it, and how old its answer may be."""
         if row["kind"] != "block" or "delisting" not in row:
             return
-        new = {"zone": row["zone"], "latency": None, "clean_ttl": None, "delisting": row["delisting"], "servers": {}}
+        new = {"zone": row["zone"], "tier": row["tier"], "latency": None, "clean_ttl": None, "delisting": row["delisting"], "servers": {}}
         known = self.facts.setdefault(row["zone"], new)
         known["servers"].update(row["servers"])
         for name in ("latency", "clean_ttl"):

@@ -163,6 +163,10 @@ def test_one_host_where_one_condition_does_not_hold_is_enough(number, state, wor
         ({"subjects": [subject(unqualified=["z"])], "lists": [{"zone": "z", "tier": "C", "kind": "block"}]}, "holds", ""),
         # That a receiver that refused before says nothing now is explained by the listing at hand.
         ({"subjects": [subject(unqualified=["log:microsoft"])]}, "holds", ""),
+        # A list of scores without data on the address is no blocklist that was silent.
+        ({"subjects": [subject(unqualified=["score.list"])], "asked": [{"zone": "zen.spamhaus.org", "tier": "A"}]}, "holds", ""),
+        ({"subjects": [subject(unqualified=["z"])], "asked": [{"zone": "z", "tier": "A"}]}, "unknown", "z could not be believed"),
+        ({"subjects": [subject(unqualified=["z"])], "asked": [{"zone": "z", "tier": "C"}, {"zone": "y", "tier": "A"}]}, "holds", ""),
         ({"others": ["bob@alpha.test"]}, "holds", ""),
     ],
 )

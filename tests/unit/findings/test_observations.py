@@ -154,5 +154,7 @@ def test_what_the_inventory_makes_of_a_list_is_in_the_document():
     one["addresses"][0]["authoritative"] = ["zen.spamhaus.org"]
     document = gathered(one, two, result(clean=[A], zone="good.test", **{**facts, "kind": "allow"})).document
     servers = {"192.0.2.53": None, "192.0.2.54": "it is lame"}
-    assert document["asked"] == [{"zone": "zen.spamhaus.org", "latency": 9, "clean_ttl": 30, "delisting": how, "servers": servers}]
+    assert document["asked"] == [
+        {"zone": "zen.spamhaus.org", "tier": "A", "latency": 9, "clean_ttl": 30, "delisting": how, "servers": servers}
+    ]
     assert [row["authoritative"] for row in document["addresses"]] == [["zen.spamhaus.org"], []]
