@@ -393,6 +393,10 @@ def step(slots: list[Slot], seen: t.Mapping[Key, Seen], policy: Policy, now: flo
         if act is not None and not any(_same(act, other) or _against(act, other, found) for other in acts):
             acts.append(act)
     switched = {(act.host, act.domain, act.selector) for act in acts if act.verb == "switch"}
+    lines = {slot.line for slot in found if slot.key in switched}
+    # A key of the line that was not looked at may be what somebody let sign meanwhile: its time begins anew.
+    blind = {slot.key for slot in found if slot.line in lines and seen.get(slot.key, Seen()).signing is None}
+    found = [slot._replace(since=now) if slot.state == "retiring" and slot.key in blind else slot for slot in found]
     return Step([slot._replace(asked=True) if slot.key in switched else slot for slot in found], acts)
 
 
@@ -615,7 +619,11 @@ def _away_from(slot: Slot, slots: list[Slot], seen: t.Mapping[Key, Seen], act: t
         return act(
             "hold", f"{slot.selector} signs, and so did {back.selector}, and mail of neither verifies ({slot.fault}): look into the signer"
         )
-    return act("switch", f"{slot.selector} must not sign ({slot.fault or 'it was taken back'}): back to the key before it", back)
+    why = f"{slot.selector} must not sign ({slot.fault or 'it was taken back'}): back to the key before it"
+    saw = seen.get(back.key, Seen())
+    if not (saw.served and saw.held):
+        return act("look", f"{why}, as soon as all serve it and the host holds it", back)
+    return act("switch", why, back)
 
 
 def _due_of_ready(slot: Slot, slots: list[Slot], saw: Seen, seen: t.Mapping[Key, Seen], act: t.Callable[..., Act]) -> Act | None:

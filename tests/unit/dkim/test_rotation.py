@@ -255,6 +255,39 @@ def test_a_signer_whose_mail_verifies_by_no_key_goes_back_once_and_is_held():
     assert (now.state, now.fault, bool(now.verified), world.signs[old.line]) == ("active", "", True, old.selector)
 
 
+def test_the_way_back_is_taken_only_to_a_key_that_all_serve():
+    world, slots = first_keys()
+    slots = rotation.begin(slots, [Wish("mx1", "a.test")], POLICY, world.now, "two").slots
+    old, new = next(slot for slot in slots if slot.line == slots[-1].line), slots[-1]
+    world.bad = {new.key}
+    for _ in range(40):
+        if world.signs[new.line] == new.selector:
+            break
+        slots, _ = turn(world, slots)
+        world.transfer()
+        world.pass_time(WAIT / 2)
+    del world.dns["third"][old.domain, old.selector]
+    world.stale = {"third"}
+    slots = to_the_end(world, slots, days=1)
+    assert world.signs[new.line] == new.selector
+    assert any("as soon as all serve it" in act.why for act in rotation.step(slots, world.see(slots), POLICY, world.now).acts)
+    world.stale = set()
+    to_the_end(world, slots, days=1)
+    assert world.signs[old.line] == old.selector
+
+
+def test_a_key_that_was_not_looked_at_while_another_was_let_sign_begins_its_time_anew():
+    world, slots = first_keys()
+    slots = rotation.begin(slots, [Wish("mx1", "a.test")], POLICY, world.now, "two").slots
+    slots = to_the_end(world, slots, days=4)
+    old, new = next(slot for slot in slots if slot.line == slots[-1].line), slots[-1]
+    assert (old.state, new.state) == ("retiring", "active")
+    world.signs[old.line] = old.selector  # by somebody's hand
+    slots, acts = turn(world, slots, blind={old.key})
+    assert [act.selector for act in acts if act.verb == "switch"] == [new.selector]
+    assert next(slot for slot in slots if slot.key == old.key).since == world.now
+
+
 def test_a_key_that_was_taken_out_of_use_and_signs_again_is_held_no_more():
     world, slots = first_keys()
     slots = rotation.begin(slots, [Wish("mx1", "a.test")], POLICY, world.now, "two").slots
