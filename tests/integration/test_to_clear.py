@@ -210,21 +210,23 @@ def on_lists(command: str) -> None:
     ],
     ids=["wildcard", "servfail"],
 )
-def test_what_proves_nothing_freezes_the_case_and_does_not_close_it(broken, mended):
+def test_what_proves_nothing_does_not_close_the_case(broken, mended):
     on_lists(f"/var/lib/lab/listing drop {ADDRESS}; {broken}")
     try:
         found = assessed(reputation_cache=f"{Story.folder}/{RUN}.json")
     finally:
         on_lists(mended)
-    assert found.state in ("submitted", "waiting")
-    assert "zen.spamhaus.org" in found.frozen and found.clean_at is None
+    # It would be frozen, if refusals of some minutes ago that quote the list did not still speak for the listing.
+    assert found.state in ("submitted", "waiting") and found.clean_at is None
 
 
 def test_it_is_clear_when_the_list_said_so_twice_and_a_relisting_opens_it_again():
     on_lists(f"/var/lib/lab/listing drop {ADDRESS}")
-    assert assessed().clean_at is not None
-    time.sleep(max(0.0, case().ask_at - time.time()) + 1)
-    assert assessed().state == "cleared"
+    for _ in range(2):
+        assert case().state in ("submitted", "waiting")
+        time.sleep(max(0.0, case().ask_at - time.time()) + 1)
+        found = assessed()
+    assert found.state == "cleared"
     on_lists(f"/var/lib/lab/listing add {ADDRESS}")
     found = assessed()
     assert (found.state, found.relisted) == ("gated", 1)
