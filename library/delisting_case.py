@@ -69,6 +69,12 @@ options:
   outcome:
     description: What became of a request that was made from the listed address; RV(request) with its new C(state) and C(detail).
     type: dict
+  elsewhere:
+    description: >-
+      Addresses, nets and names of hosts that the run of O(findings) left out; their cases are neither judged nor returned.
+    type: list
+    elements: str
+    default: []
   reason:
     description: Why, for O(override), for O(refused), and for O(submitted) of a case that is not ready.
     type: str
@@ -223,8 +229,6 @@ forgotten:
   returned: success
 """
 
-import contextlib
-import ipaddress
 import pathlib
 import time
 import traceback
@@ -311,26 +315,13 @@ def authentication(document: Row, subject: str, of_address: bool) -> dict[str, c
     return told
 
 
-def elsewhere(given: t.Iterable[str], subject: str) -> bool:
-    """Return whether a host that the run left out has the subject. given: addresses, nets and names, as the inventory has them."""
-    try:
-        address = ipaddress.ip_address(subject)
-    except ValueError:
-        return subject in {name.strip().rstrip(".").lower() for name in given}
-    for text in given:
-        with contextlib.suppress(ValueError):
-            if address in ipaddress.ip_network(text.strip(), strict=False):
-                return True
-    return False
-
-
 def follow(run: Run, known: dict[str, Case]) -> dict[str, cases.Decision]:
     """Return what this run makes of each case, and of each listing that is none yet; what hosts have that it left out, it leaves alone."""
     decisions = {}
     asked = {row.get("address") or row.get("name") for row in [*run.document["addresses"], *run.document["names"]]}
     by_key = {(case.subject, case.list): case for case in known.values()}
     for key, of in run.told(known.values()).items():
-        if of.seen.outcome == cases.SILENT and key[0] not in asked and elsewhere(run.p["elsewhere"], key[0]):
+        if of.seen.outcome == cases.SILENT and key[0] not in asked and lists.elsewhere(run.p["elsewhere"], key[0]):
             continue
         before = by_key.get(key)
         codes = of.seen.codes or (before.codes if before else ())

@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
+import os
+import signal
 import socketserver
 import threading
 
@@ -61,6 +64,19 @@ class Session(socketserver.StreamRequestHandler):
                 return
             else:
                 self.say("250 ok")
+
+
+def killed_behind_data(send):
+    """Let another process send, kill it as soon as the message is here, and return the server, which goes on."""
+    server = Server()
+    process = multiprocessing.get_context("fork").Process(target=send, args=(server,), daemon=True)
+    server.on_data = lambda: os.kill(process.pid, signal.SIGKILL)
+    server.timeout = 30
+    process.start()
+    server.handle_request()
+    process.join(30)
+    assert process.exitcode == -signal.SIGKILL
+    return server
 
 
 @contextlib.contextmanager

@@ -8,6 +8,8 @@ A list is a DNS list by its zone, or a desk of a receiver that keeps one of its 
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import typing as t
 
 from ..findings import observations as seen_as
@@ -84,6 +86,19 @@ def told(
         others = {row["source"] for other, each in found.items() if other[0] == key[0] and other[1] != key[1] for row in each.rows}
         result[key] = _told(key, group, sources.get(key, ()), subjects.get(key[0]), desks, zones, others)
     return result
+
+
+def elsewhere(given: t.Iterable[str], subject: str) -> bool:
+    """Return whether a host that the run left out has the subject. given: addresses, nets and names, as the inventory has them."""
+    try:
+        address = ipaddress.ip_address(subject)
+    except ValueError:
+        return subject in {name.strip().rstrip(".").lower() for name in given}
+    for text in given:
+        with contextlib.suppress(ValueError):
+            if address in ipaddress.ip_network(text.strip(), strict=False):
+                return True
+    return False
 
 
 def _desk(row: Row, desks: t.Sequence[Row]) -> Row | None:

@@ -20,7 +20,7 @@ import typing as t
 from . import authoritative, qualify
 from .ask import Engine, Item, Pace, ResolverError, Stream
 from .cache import Cache
-from .interpret import Meaning, interpret
+from .interpret import LISTED, Meaning, interpret
 from .names import DOMAIN, Address, family, labels
 from .wire import SOA, TXT, Answer, pack_name, parse_authoritative, question
 
@@ -29,7 +29,6 @@ KEY_MARK = "<key>"
 MAX_TIMEOUTS = 3
 MAX_TEXTS = 2000
 _ADDRESS = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])")
-_LISTED = ("listed", "listed_unknown_code")
 
 
 class Options(t.NamedTuple):
@@ -314,7 +313,7 @@ class _Run:
 
     def _doubt_what_was_remembered(self) -> None:
         """A list that was not tested in this run and says something is tested now: no word is believed on memory alone."""
-        told = (*_LISTED, "allowed", "score")
+        told = (*LISTED, "allowed", "score")
         doubtful = list({id(o.part): o.part for o in self.observations if o.part.recalled and o.meaning.outcome in told}.values())
         if not doubtful:
             return
@@ -366,8 +365,8 @@ class _Run:
 
     def _put(self, part: _Part, subject: Subject, word: authoritative.Word) -> None:
         """Put what a list's servers say of a subject in the place of what the resolver said; silence takes no listing back."""
-        heard = any(each.part is part and each.subject is subject and each.meaning.outcome in _LISTED for each in self.observations)
-        if heard and word.meaning.outcome not in (*_LISTED, "clean"):
+        heard = any(each.part is part and each.subject is subject and each.meaning.outcome in LISTED for each in self.observations)
+        if heard and word.meaning.outcome not in (*LISTED, "clean"):
             return
         self.observations = [each for each in self.observations if each.part is not part or each.subject is not subject]
         for zones in (subject.clean, subject.unqualified):
@@ -383,7 +382,7 @@ class _Run:
 
     def _ask_reasons(self) -> None:
         items: dict[str, list[Item]] = {}
-        told = [(at, each) for at, each in enumerate(self.observations) if each.meaning.outcome in _LISTED]
+        told = [(at, each) for at, each in enumerate(self.observations) if each.meaning.outcome in LISTED]
         # Of a list that refuses, one answer says why.
         refused = {id(each.part.of): (at, each) for at, each in enumerate(self.observations) if each.meaning.outcome == "refused"}
         told += refused.values()
@@ -459,7 +458,7 @@ class _Run:
 
     def _observation(self, at: int, each: _Observation) -> dict[str, t.Any]:
         row, meaning = each.part.of.row, each.meaning
-        listed = meaning.outcome in _LISTED
+        listed = meaning.outcome in LISTED
         return {
             "subject": each.subject.text,
             "family": each.part.family,
@@ -504,7 +503,7 @@ class _Run:
 def _holds(part: _Part) -> bool:
     """Return whether the positive test point of a remembered list still answers."""
     positive = part.answers.get("positive")
-    return positive is None or interpret(positive, part.of.row, part.soa).outcome in (*_LISTED, "allowed", "score")
+    return positive is None or interpret(positive, part.of.row, part.soa).outcome in (*LISTED, "allowed", "score")
 
 
 def _groups(wanted: dict[tuple[str, str], Subject]) -> dict[tuple[str, bool], list[Subject]]:

@@ -13,14 +13,13 @@ import secrets
 import typing as t
 
 from . import qualify
-from .interpret import Meaning, interpret
+from .interpret import LISTED, Meaning, interpret
 from .wire import NS, SOA, TIMEOUT, A, Answer, pack_name, question
 
 #: Of a list with more name servers, so many are asked, others in each run.
 MOST_SERVERS = 4
 #: Seconds for all that one list is asked.
 PATIENCE = 30.0
-_LISTED = ("listed", "listed_unknown_code")
 
 #: Asks questions by their names and returns the answers by these names; what is missing did not come.
 Ask = t.Callable[[dict[t.Any, bytes]], dict[t.Any, Answer]]
@@ -69,4 +68,4 @@ def said(
 def _weight(word: Word) -> tuple[int, int]:
     """Return what comes first where the servers disagree: the most listed, then what is no answer, then clean."""
     outcome = word.meaning.outcome
-    return (0 if outcome in _LISTED else 2 if outcome == "clean" else 1, -len(word.meaning.codes))
+    return (0 if outcome in LISTED else 2 if outcome == "clean" else 1, -len(word.meaning.codes))

@@ -10,8 +10,10 @@ import typing as t
 from .wire import Answer
 
 BLOCK, ALLOW, SCORE, INFORMATIONAL = "block", "allow", "score", "informational"
+#: The outcomes that name a subject.
+LISTED = ("listed", "listed_unknown_code")
 #: What an answer can mean, the gravest first where one answer holds several codes.
-_GRAVITY = ("listed", "listed_unknown_code", "allowed", "score", "unqualified")
+_GRAVITY = (*LISTED, "allowed", "score", "unqualified")
 _BY_KIND = {BLOCK: "listed", ALLOW: "allowed", SCORE: "score", INFORMATIONAL: "listed"}
 _BY_WORD = {"listed": "listed", "allowed": "allowed", "neutral": "score"}
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
+from ..dnsbl.interpret import LISTED
 from . import feeds
 from .times import iso
 
@@ -25,8 +26,7 @@ Refused = dict[Pair, dict[str, float]]
 
 #: Lists of these tiers are weighed by receivers: a listing there is a finding, an answer that is missing there is unknown.
 WEIGHTY = ("A", "B")
-LISTED = ("listed", "listed_unknown_code")
-BELIEVED = ("clean", "listed", "listed_unknown_code", "allowed", "score")
+BELIEVED = ("clean", *LISTED, "allowed", "score")
 #: The fleet brake looks at no fewer subjects than this.
 BRAKE_MINIMUM = 4
 

@@ -9,9 +9,6 @@ import email
 import email.policy
 import functools
 import json
-import multiprocessing
-import os
-import signal
 import sys
 from pathlib import Path
 
@@ -355,14 +352,7 @@ def test_what_may_have_gone_is_not_sent_again(world, relayed):
 
 
 def test_a_kill_between_sending_and_recording_never_sends_twice(world, relayed):
-    with smtp_server.Server() as server:
-        process = multiprocessing.get_context("fork").Process(target=relayed, args=(server,), daemon=True)
-        server.on_data = lambda: os.kill(process.pid, signal.SIGKILL)
-        server.timeout = 30
-        process.start()
-        server.handle_request()
-        process.join(30)
-        assert process.exitcode == -signal.SIGKILL
+    with smtp_server.killed_behind_data(relayed) as server:
         assert len(server.taken) == 1
         assert world.requests() == [(1, "mail", "sending")]
         with pytest.raises(CaseError, match="asked for already"):

@@ -9,9 +9,6 @@ import datetime
 import email
 import email.policy
 import ipaddress
-import multiprocessing
-import os
-import signal
 import ssl
 import sys
 from pathlib import Path
@@ -175,14 +172,7 @@ def test_what_may_have_gone_is_not_sent_again(mail, tmp_path):
 
 
 def test_a_kill_between_sending_and_recording_never_sends_twice(mail, tmp_path):
-    with smtp_server.Server() as server:
-        process = multiprocessing.get_context("fork").Process(target=mail, args=(server,), daemon=True)
-        server.on_data = lambda: os.kill(process.pid, signal.SIGKILL)
-        server.timeout = 30
-        process.start()
-        server.handle_request()
-        process.join(30)
-        assert process.exitcode == -signal.SIGKILL
+    with smtp_server.killed_behind_data(mail) as server:
         assert rows(tmp_path) == [("sending", "")]
         result = mail(server, now=LATER)
     assert (result["state"], len(server.taken)) == ("unknown", 1)
