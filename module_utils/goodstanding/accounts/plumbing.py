@@ -120,9 +120,8 @@ def _try(run: Run, texts: dict[str, str | None], present: bool) -> None:
     """Ask the wanted configuration and the present one the same, by transactions; HostError where others would notice a difference."""
     main, master = f"{POSTFIX}/main.cf", f"{POSTFIX}/master.cf"
     maps = {**MAPS, MAP_SOURCE: f"{postfix_conf.MAP_HEAD}{dovecot_conf.CANARY} REJECT 5.7.1 account locked, a trial\n"}
-    before = trial.answers(run, read_text(main) or "", read_text(master) or "", maps)
-    after = trial.answers(run, texts[main] or "", texts[master] or "", maps)
-    faults = trial.compare(before, after, locks=present)
+    now, new = (read_text(main) or "", read_text(master) or ""), (texts[main] or "", texts[master] or "")
+    faults = trial.faults(run, now, new, maps, locks=present)
     if faults:
         raise HostError(f"the lock's configuration was tried and failed: {'; '.join(faults)[:600]}: nothing was changed")
 

@@ -34,6 +34,7 @@ _SYSLOG = "goodstanding-trial"
 _STRANGER = "203.0.113.77"
 #: One answer, in seconds: a policy service that hangs holds up the first lock of a host, while the spam goes on.
 _PATIENCE = 10
+_ATTEMPTS = 2
 _FOLDERS = "/var/tmp"  # noqa: S108  # in folders of our own there
 _PREFIX = "goodstanding-trial-"
 _QUEUES = ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "saved", "trace")
@@ -51,8 +52,23 @@ _SMTPD = {
     "smtpd_upstream_proxy_protocol": "", "cleanup_service_name": "cleanup",
 }  # fmt: skip
 
+#: The texts of main.cf and of master.cf.
+Texts = tuple[str, str]
 #: Per service and question (control, relay, locked) the code and the text of the answer.
 Answers = dict[str, dict[str, tuple[int, str]]]
+
+
+def faults(run: Run, now: Texts, new: Texts, maps: dict[str, str], locks: bool) -> list[str]:
+    """Ask both configurations the same and return what is wrong with the new one (see compare); HostError where one does not start.
+
+    now, new: main.cf and master.cf. A fault counts that shows twice: a policy service or a resolver may fail for a moment.
+    """
+    found: list[str] = []
+    for _ in range(_ATTEMPTS):
+        found = compare(answers(run, *now, maps), answers(run, *new, maps), locks)
+        if not found:
+            break
+    return found
 
 
 def answers(run: Run, main: str, master: str, maps: dict[str, str]) -> Answers:
@@ -76,18 +92,18 @@ def answers(run: Run, main: str, master: str, maps: dict[str, str]) -> Answers:
         _end(folder)
 
 
-def compare(before: Answers, after: Answers, locks: bool = True) -> list[str]:
+def compare(before: Answers, after: Answers, locks: bool) -> list[str]:
     """Return what the configuration would change for others, and where it would not lock, if it is to."""
-    faults = []
+    found = []
     for service, answered in after.items():
         for question in ("control", "relay"):
             was, now = before.get(service, {}).get(question), answered[question]
             # A list or a resolver that is slow for a moment makes 450 of 554: what counts is whether the mail is taken.
             if was is not None and (was[0] // 100 == 2) != (now[0] // 100 == 2):
-                faults.append(f"{service} would answer {now[0]} {now[1][:120]} instead of {was[0]} to {_WORDS[question]}")
+                found.append(f"{service} would answer {now[0]} {now[1][:120]} instead of {was[0]} {was[1][:120]} to {_WORDS[question]}")
         if locks and "locked" in answered and "account locked" not in answered["locked"][1]:
-            faults.append(f"{service} would answer {answered['locked'][0]} {answered['locked'][1][:120]} to a locked account")
-    return faults
+            found.append(f"{service} would answer {answered['locked'][0]} {answered['locked'][1][:120]} to a locked account")
+    return found
 
 
 _WORDS = {"control": "mail of somebody who may send", "relay": "mail of a stranger to elsewhere"}
@@ -111,6 +127,7 @@ def _prepare(run: Run, folder: str, main: str, master: str, maps: dict[str, str]
     offers = must(run, ["postconf", "-c", folder, "smtpd_sasl_auth_enable"], "main.cf cannot be read")
     settings = postfix_conf.effective(said, must(run, ["postconf", "-c", folder, "-P"], "master.cf cannot be read"), offers)
     lines, services = [], {}
+    ports = iter(free_ports(len(said.splitlines())))
     for line in said.splitlines():
         fields = line.split()
         if len(fields) < 8:
@@ -118,7 +135,7 @@ def _prepare(run: Run, folder: str, main: str, master: str, maps: dict[str, str]
         service, kind, program = fields[0], fields[1], fields[7]
         fields[4] = "n"  # no chroot: there is nothing in the instance's queue
         if program == "smtpd":
-            port = _free_port()
+            port = next(ports)
             services[f"{service}/{kind}"] = (port, settings[f"{service}/{kind}"]["smtpd_sasl_auth_enable"] == "yes")
             lines.append(
                 # Not private, as what postscreen hands on is (smtpd pass): master(8) starts no such inet service.
@@ -162,10 +179,13 @@ def _folders(queue: str, data: str, live: str, own: set[str]) -> None:
             os.symlink(entry, f"{queue}/private/{entry.name}")
 
 
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+def free_ports(count: int) -> list[int]:
+    """Return that many ports of loopback on which nothing listens, each another one."""
+    with contextlib.ExitStack() as held:  # all at once: a port that is let go may be given out again, and master(8) keeps one of two
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind((loopback.ADDRESS, 0))
+        return [int(one.getsockname()[1]) for one in sockets]
 
 
 def _questions(port: int, knows_logins: bool, recipient: str) -> dict[str, tuple[int, str]]:

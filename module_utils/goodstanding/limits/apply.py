@@ -216,8 +216,7 @@ def _try_postfix(run: Run, plan: Plan) -> None:
         said = live.complaints(run, folder) - live.complaints(run, live.POSTFIX)
     if said:
         raise HostError(f"Postfix would not take the sending limits: {'; '.join(sorted(said))[:600]}: nothing was changed")
-    before, after = (trial.answers(run, texts[MAIN], texts[MASTER], {}) for texts in (now, new))
-    faults = trial.compare(before, after, locks=False)
+    faults = trial.faults(run, (now[MAIN], now[MASTER]), (new[MAIN], new[MASTER]), {}, locks=False)
     if faults:
         raise HostError(f"the configuration with sending limits was tried and failed: {'; '.join(faults)[:600]}: nothing was changed")
 

@@ -19,12 +19,12 @@ def after(**answers):
 
 
 def test_a_lock_that_changes_nothing_for_others_is_taken():
-    assert trial.compare(BEFORE, after()) == []
-    assert trial.compare({}, after()) == [], "a service that is new has nothing to be compared with"
+    assert trial.compare(BEFORE, after(), True) == []
+    assert trial.compare({}, after(), True) == [], "a service that is new has nothing to be compared with"
 
 
 def test_a_list_that_is_slow_for_a_moment_is_no_difference():
-    assert trial.compare(BEFORE, after(relay=(450, "4.3.0 try again later"))) == []
+    assert trial.compare(BEFORE, after(relay=(450, "4.3.0 try again later")), True) == []
 
 
 @pytest.mark.parametrize(
@@ -32,18 +32,36 @@ def test_a_list_that_is_slow_for_a_moment_is_no_difference():
     [
         (
             {"control": (451, "4.3.5 Server configuration error")},
-            "would answer 451 4.3.5 Server configuration error instead of 250",
+            "would answer 451 4.3.5 Server configuration error instead of 250 accepted to mail of somebody who may send",
         ),
-        ({"relay": (250, "Ok")}, "would answer 250 Ok instead of 554 to mail of a stranger"),
+        ({"relay": (250, "Ok")}, "would answer 250 Ok instead of 554 denied to mail of a stranger"),
         ({"locked": (250, "Ok")}, "would answer 250 Ok to a locked account"),
         ({"locked": (554, "5.7.1 Client host rejected")}, "would answer 554 5.7.1 Client host rejected to a locked account"),
         ({"control": (0, "timed out")}, "would answer 0 timed out instead of 250"),
     ],
 )
 def test_what_would_be_otherwise_is_said(answers, words):
-    (fault,) = trial.compare(BEFORE, after(**answers))
+    (fault,) = trial.compare(BEFORE, after(**answers), True)
     assert words in fault
     assert fault.startswith("submission/inet")
+
+
+def test_a_fault_counts_that_shows_twice(monkeypatch):
+    slow, asked = [after(control=(450, "4.3.0 try again later"))], []
+
+    def answers(run, main, master, maps):
+        asked.append(main)
+        return BEFORE if main == "now" else slow.pop() if slow else after()
+
+    monkeypatch.setattr(trial, "answers", answers)
+    assert trial.faults(None, ("now", ""), ("new", ""), {}, True) == []
+    assert asked == ["now", "new"] * 2
+    slow += [after(control=(450, "4.3.0 try again later"))] * 2
+    assert len(trial.faults(None, ("now", ""), ("new", ""), {}, True)) == 1
+
+
+def test_each_service_gets_a_port_of_its_own():
+    assert len(set(trial.free_ports(500))) == 500, "master(8) keeps one of two services of the same name"
 
 
 def test_a_line_of_master_cf_keeps_its_arguments():
