@@ -36,7 +36,7 @@ options:
     type: dict
     default: {}
   reputation:
-    description: The result of the role reputation; of it the complaints that name an account are read.
+    description: What playbooks/complaints.yml read, C(complaints) and C(senders); complaints that name an account speak against it.
     type: dict
     default: {}
   countries:

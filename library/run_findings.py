@@ -287,6 +287,12 @@ def told(p: dict[str, t.Any]) -> dict[str, list[t.Any]]:
     return lines
 
 
+def to_hold(p: dict[str, t.Any], findings: dict[str, t.Any]) -> list[str]:
+    """Return the accounts whose mail is to be held, which a plan or the inventory must say."""
+    wanted = findings["run"]["mode"] == "lock" and (p["hold"] or findings["run"].get("plan"))
+    return stages.to_hold(findings, p["never"]) if wanted else []
+
+
 def step(p: dict[str, t.Any], check_mode: bool, now: float) -> dict[str, t.Any]:
     """Return the document after this stage."""
     stage, before = p["stage"], p["findings"]
@@ -300,7 +306,7 @@ def step(p: dict[str, t.Any], check_mode: bool, now: float) -> dict[str, t.Any]:
         return stages.assess(before, p["logs"], p["verdict"])
     if stage == "contain":
         accounts, beyond = stages.to_lock(before, p["never"], p["max_locks"]) if p["results"] else ([], [])
-        return stages.hold(stages.contain(before, accounts, p["results"], now, beyond), p["holds"], now)
+        return stages.hold(stages.contain(before, accounts, p["results"], now, beyond), p["holds"], now, to_hold(p, before))
     if stage == "verify":
         return stages.verify(before, p["logs"])
     if stage == "delist":
@@ -394,13 +400,11 @@ def main() -> None:
         followed = cases.followed(engine)[:MAX_FOLLOWED] if engine is not None else []
     except (stages.DocumentError, files.ReportError, database.StoreError, catalogue.CatalogueError, OSError) as exc:
         module.fail_json(msg=str(exc))
-    acts = findings["run"]["mode"] == "lock"
-    wanted = stages.to_lock(findings, p["never"], p["max_locks"])[0] if acts else []
-    held = stages.to_hold(findings, p["never"]) if acts and (p["hold"] or findings["run"].get("plan")) else []
+    wanted = stages.to_lock(findings, p["never"], p["max_locks"])[0] if findings["run"]["mode"] == "lock" else []
     watch = sorted({domain for domains in refused.values() for domain in domains})[:MAX_WATCHED]
     module.exit_json(
-        changed=False, findings=findings, path=p["path"], to_lock=wanted, to_hold=held, locked_at=locks.locked_at(findings), watch=watch,
-        journals=known, follow=followed,
+        changed=False, findings=findings, path=p["path"], to_lock=wanted, to_hold=to_hold(p, findings),
+        locked_at=locks.locked_at(findings), watch=watch, journals=known, follow=followed,
     )  # fmt: skip
 
 

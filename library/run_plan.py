@@ -135,6 +135,11 @@ def make(p: dict[str, t.Any], now: float) -> dict[str, t.Any]:
     terms = plans.Terms(p["never"], p["max_locks"], p["hold"], p["valid_hours"])
     plan = plans.make(p["findings"], p["fleet"], plumbing, terms, now)
     text = plans.as_text(plan)
+    if len(text) > plans.MAX_SIZE:
+        raise plans.PlanError(
+            f"the plan would have {len(text)} bytes, and none may have more than {plans.MAX_SIZE}: choose hosts with -e target=GROUP, or a "
+            "smaller account_lock_max"
+        )
     sha256 = plans.digest(text.encode())
     shown = redact.redacted({**p["findings"], "plan": plan})["plan"] if p["redact"] else plan
     told = plans.summary(shown, sha256)

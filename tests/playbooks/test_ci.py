@@ -23,8 +23,8 @@ def pipeline(request, tmp_path):
     """Return a pipeline, and what tells which calls locked, and lets the logs name other accounts."""
     answers = {"mail_log_info": LOG, "rate_limit_info": {"failed": True, "msg": "none"}}
 
-    def found(*accounts):
-        return write_played(tmp_path, {**answers, "abuse_verdict_info": verdict(*accounts)})
+    def found(*accounts, **played):
+        return write_played(tmp_path, {**answers, "abuse_verdict_info": verdict(*accounts), **played})
 
     environment = found((A, "compromised"))
     (tmp_path / "fleet").mkdir()
@@ -69,6 +69,17 @@ def test_plan_approve_apply(pipeline):
     again = runner.job("remediate")
     assert again.code == 5, again.log
     assert "was carried out by run" in again.log
+
+
+def test_what_no_plan_mends_is_red(pipeline):
+    """An account that was locked, that nobody uses now, and of which the lock's plumbing is gone: nothing keeps it out."""
+    runner, _, found = pipeline
+    gone = {"locks": {A: {"incident": "r0", "locked_at": 1.0}}, "plumbing": {"state": "absent", "unguarded": []}, "sessions": {}}
+    found(mail_lock_info=gone)
+    assessed = runner.job("assess")
+    assert (assessed.code, json.loads(runner.plan.read_text())["actions"]) == (3, []), assessed.log
+    if runner.form == "github":
+        assert A not in assessed.summary, "the report is handed on all the same"
 
 
 def test_nothing_to_do_asks_nobody(pipeline):

@@ -259,3 +259,11 @@ def test_a_word_on_a_case_is_no_run_that_lacks_its_report(delist, tmp_path):
     word = ["-e", f"submitted={ZEN}", "-e", '{"reason": "asked by telephone"}']
     done = subprocess.run([*command, *word], cwd=ROOT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     assert (done.returncode, "writes no report" in done.stdout + done.stderr) == (0, True), done.stdout + done.stderr
+
+
+def test_the_store_is_exported_beside_whoever_asks(delist, tmp_path, monkeypatch):
+    delist()
+    monkeypatch.setenv("PWD", str(tmp_path))
+    code, said = delist(with_findings=False, delisting_export="store.json")
+    assert code == 0, said
+    assert ZEN in {row["id"] for row in json.loads((tmp_path / "store.json").read_text())["cases"]}

@@ -118,6 +118,26 @@ def test_what_is_not_as_approved_touches_no_host(stage, approved, tmp_path, give
     assert A not in refusal(tmp_path / "r2")
 
 
+def test_complaints_speak_against_an_account_also_where_the_lists_are_asked_later(stage, approved, tmp_path):
+    path, sha256 = approved
+    read = {"changed": False, "reports": [], "unreadable": [], "unreadable_total": 0, "other": 7, "message_ids": ["x@alpha.test"]}
+    played = {"feedback_report_info": read}
+    given = {"plan": str(path), "plan_sha256": sha256, "reputation_feedback_mailbox": {"path": "/mail/fbl"}}
+    code, calls, output = stage("remediate", (A, "compromised"), played=played, **given)
+    assert (code, set(calls)) == (0, {LOCK}), output
+    rows = [json.loads(line) for line in (tmp_path / "log.arguments").read_text().splitlines()]
+    (judged,) = [given["reputation"] for name, given in rows if name == "abuse_verdict_info"]
+    assert {host: result["other"] for host, result in judged["complaints"].items()} == {"mx1": 7, "mx2": 7}
+    assert [name for name, _ in rows].count("feedback_report_info") == 4, "read once by each host, and looked for once in each log"
+
+
+def test_what_is_too_long_for_a_log_is_said_to_go_on(stage, tmp_path):
+    many = [(f"u{number}@alpha.test", "compromised") for number in range(60)]
+    _, _, output = stage("assess", *many, account_lock_max=60, goodstanding_run_id="r1")
+    assert f"and 12 more lines: {tmp_path}/r1/plan.md has all" in output
+    assert f"remediate.yml -i {tmp_path}/hosts.json -e plan=" in output
+
+
 def test_one_byte_more_is_another_plan(stage, approved, tmp_path):
     path, sha256 = approved
     path.write_bytes(path.read_bytes() + b" ")

@@ -45,3 +45,4 @@ def test_where_no_host_could_set_the_new_password_nothing_is_unlocked(play):
     known = {"app_passwords": "none", "new_password": True, "account_lock_password_command": ["false"]}
     code, calls, output = play("reinstate", **known, account="a@alpha.test", account_lock_backends=SHARED)
     assert (code, calls) == (2, []), output
+    assert "do NOT hand it out yet" in output and "give it to the owner" not in output

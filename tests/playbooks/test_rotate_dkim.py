@@ -85,3 +85,10 @@ def test_who_asks_is_known_by_the_inventory_alone(play, tmp_path, monkeypatch):
     monkeypatch.setenv("ANSIBLE_INJECT_FACT_VARS", "true")
     done, _, output = play("rotate_dkim", **given)
     assert done == 2 and "inject_facts_as_vars must be false" in output and not (tmp_path / "log.arguments").exists()
+
+
+def test_a_rotation_of_no_domain_is_not_done(play):
+    nothing = {**DUE, "make": {}, "sign": {}, "records": []}
+    done, _, output = play("rotate_dkim", played={**PLAYED, "dkim_rotation": nothing}, dkim_emergency=True)
+    assert done == 2, output
+    assert "no host has dkim_domains" in " ".join(output.split())

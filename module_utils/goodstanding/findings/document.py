@@ -152,22 +152,26 @@ def to_hold(document: Document, never: list[str]) -> list[str]:
     return [name for name in names if kind_of(name) == "login" and locks.can_be_locked(name) and name not in protected]
 
 
-def hold(document: Document, results: dict[str, t.Any], now: float) -> Document:
-    """Write down whose mail is held. results: per host the role's account_lock_hold_result, or a failed one."""
+def hold(document: Document, results: dict[str, t.Any], now: float, wanted: t.Collection[str] = ()) -> Document:
+    """Write down whose mail is held. results: per host the role's account_lock_hold_result, or a failed one; wanted: see to_hold.
+
+    What a lock holds is told with the lock (contain)."""
     document = copy.deepcopy(document)
-    rows = {row["account"]: row for row in document["accounts"]}
+    rows = {row["account"]: row for row in document["accounts"] if row["verdict"] == "suspect" or row["account"] in wanted}
     for host, result in sorted(results.items()):
-        if result.get("failed") and any(row["verdict"] == "suspect" for row in document["accounts"]):
+        if result.get("failed") and rows:
             _act(document, now, host, None, "hold", "failed", _fault(result))
         for name, held in sorted((result.get("holds") or {}).items()):
-            if name not in rows or rows[name]["verdict"] != "suspect":
+            row = rows.get(name)
+            if row is None or row["state"] in ("locked", "would_lock"):
                 continue
             state = f"would_be_{held['state']}" if document["run"]["check_mode"] else held["state"]
-            entry = {"host": host, "state": state, "locked_at": None, "accepted_after_lock": None, "held_messages": held.get("messages", 0)}
             detail = f"until {iso(held['until'])[:16]}Z at the latest" if held["state"] != "released" else "its time was over"
-            rows[name]["hosts"].append({**entry, "detail": detail})
-            rows[name]["state"] = state
-            rows[name]["held_messages"] += held.get("messages", 0)
+            row["held_messages"] += held.get("messages", 0)
+            if row["verdict"] == "suspect":  # else what counts is that it is not locked
+                entry = {"host": host, "state": state, "locked_at": None, "accepted_after_lock": None}
+                row["hosts"].append({**entry, "held_messages": held.get("messages", 0), "detail": detail})
+                row["state"] = state
             outcome = ("would_change" if document["run"]["check_mode"] else "changed") if result.get("changed") else "ok"
             _act(document, now, host, name, "hold", outcome, f"{state}, {held.get('messages', 0)} messages, {detail}")
     return document

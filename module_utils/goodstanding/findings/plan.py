@@ -24,8 +24,8 @@ Document = dict[str, t.Any]
 Plan = dict[str, t.Any]
 
 VERSION = 1
-#: Nobody reads a plan of more than this, in bytes.
-MAX_SIZE = 4 * 1024 * 1024
+#: No plan is larger, in bytes: 10,000 hosts with the lines of a hundred accounts.
+MAX_SIZE = 64 * 1024 * 1024
 #: The verdict looks at a day of the log: what a plan says is not known to hold for longer, in hours.
 MAX_HOURS = 24.0
 #: So many accounts that are left alone are written out, the surest first; the report has all.
@@ -118,7 +118,12 @@ def make(document: Document, fleet: dict[str, str], plumbing: dict[str, str], te
         hosts = [host for host in sorted(fleet) if locks.name_on(name, host)]
         return {"action": verb, "account": name, "hosts": hosts, "why": rows[name]["sentence"][:1000]}
 
-    others = [row for row in document["accounts"] if row["verdict"] in ("compromised", "suspect") and row["account"] not in (*lock, *hold)]
+    # Also those whose mail is held in the place of a lock: who approves has to know.
+    others = [
+        row
+        for row in document["accounts"]
+        if row["verdict"] in ("compromised", "suspect") and (row["account"] in beyond or row["account"] not in (*lock, *hold))
+    ]
     return {
         "plan_version": VERSION,
         "run": document["run"]["id"],

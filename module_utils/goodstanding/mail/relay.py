@@ -16,6 +16,8 @@ import typing as t
 SENT, NOT_SENT, UNKNOWN = "sent", "not_sent", "unknown"
 #: Seconds for each answer of the relay.
 PATIENCE = 30.0
+#: Seconds for the text and the answer to it: a relay may filter before it answers (RFC 5321, section 4.5.3.2.6).
+PATIENCE_TEXT = 600.0
 #: Lines and bytes as each relay takes them, whether or not it knows 8BITMIME.
 _POLICY = email.policy.SMTP.clone(cte_type="7bit")
 MAX_SUBJECT = 200
@@ -117,6 +119,8 @@ def send(of: Relay, made: email.message.EmailMessage) -> Outcome:
             if code // 100 != 2:
                 return Outcome(NOT_SENT, _said(code, said))
         handing = True
+        if server.sock:
+            server.sock.settimeout(PATIENCE_TEXT)
         code, said = server.data(made.as_bytes())
         return Outcome(SENT if code // 100 == 2 else NOT_SENT, _said(code, said))
     except smtplib.SMTPAuthenticationError as exc:

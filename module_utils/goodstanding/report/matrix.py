@@ -124,14 +124,20 @@ def of_lists(document: Document, kind: str) -> Row:
     sources = sorted(telling, key=lambda source: (named[source][1] or "Z", -listed[source], named[source][0]))
     columns = [{"name": named[source][0], "note": named[source][1] and f"({named[source][1]})"} for source in sources]
     matrix = _Matrix(kind, word, columns, False)
+    cells = {}
     for row in subjects:
         clean, unqualified = set(row["clean"]), set(row["unqualified"])
-        cells = []
         for source in sources:
-            state, told = _cell(said[row[word]].get(source, []), source in clean, source in unqualified)
-            parts = [_part(each) for each in told]
-            cells.append((state, matrix.reason(state, f"{row[word]} in {named[source][0]}", parts) if parts else None))
-        matrix.add(row[word], row["hosts"], row["state"], cells, len(clean))
+            cells[row[word], source] = _cell(said[row[word]].get(source, []), source in clean, source in unqualified)
+    reasons: dict[tuple[str, str], str | None] = {}
+    # The worst first: there is no room for the reasons of all.
+    for (subject, source), (state, told) in sorted(cells.items(), key=lambda each: STATES.index(each[1][0])):
+        if told:
+            title = f"{subject} in {named[source][0]}"
+            reasons[subject, source] = matrix.reason(state, title, [_part(each) for each in told])
+    for row in subjects:
+        own = [(cells[row[word], source][0], reasons.get((row[word], source))) for source in sources]
+        matrix.add(row[word], row["hosts"], row["state"], own, len(set(row["clean"])))
     silent = sorted({zone for row in subjects for zone in row["clean"]} - telling)
     states = {"listed": "Listed", "unknown": "Not known", "clean": "Clean"}
     return matrix.result(states, title=word.capitalize() + ("es" if kind == "addresses" else "s"), last="clean in", silent=silent)

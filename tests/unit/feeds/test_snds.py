@@ -7,12 +7,16 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+from pathlib import Path
 
 import pytest
+import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from goodstanding_src.module_utils.goodstanding.feeds import snds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+ROOT = Path(__file__).resolve().parents[3]
 LEGACY = (
     "198.51.100.11,12/31/2019 7:00 PM,1/1/2020 6:59 PM,1204,1190,1201,RED,0.4%,12/31/2019 9:15 PM,1/1/2020 3:40 AM,3,"
     "mx1.example.test,bounce@alpha.test,\r\n"
@@ -212,3 +216,10 @@ def test_a_link_is_learned_by_its_days():
 def test_the_latest_period_of_an_address_counts():
     rows = [{"address": "a", "start": day} for day in ("2026-06-08T00:00", "2026-06-10T00:00", None, "2026-06-09T00:00")]
     assert snds.newest(rows) == [rows[1]]
+
+
+def test_the_role_takes_the_day_as_yaml_reads_it():
+    spec = yaml.safe_load((ROOT / "roles/reputation/meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+    enrolled = yaml.safe_load("[{name: example, data_url: 'https://x.test/?k=1', made: 2026-11-03}]")
+    checked = ArgumentSpecValidator({"reputation_snds": spec["reputation_snds"]}).validate({"reputation_snds": enrolled})
+    assert checked.error_messages == []

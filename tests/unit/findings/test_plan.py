@@ -243,3 +243,43 @@ def test_check_mode_uses_no_plan_up_and_a_plan_is_used_up_once(tmp_path):
 )
 def test_a_line_of_a_log_has_nobodys_address(line, shown):
     assert redact.line(line) == shown
+
+
+HELD = {"changed": True, "holds": {B: {"state": "held", "until": NOW, "messages": 7}}}
+
+
+@pytest.mark.parametrize(("result", "told", "whole"), [(HELD, "changed", True), ({"failed": True, "msg": "no disk"}, "failed", False)])
+def test_the_hold_of_a_compromised_account_is_told_and_makes_no_lock_of_it(result, told, whole):
+    carried = {"sha256": "f" * 64, "run": "r0", "expires": iso(NOW + 60), "lock": [A], "hold": [B]}
+    document = found((A, "compromised"), (B, "compromised"), plan=carried)
+    locked = {"contained": True, "locked_at": {A: NOW}, "faults": []}
+    document = stages.contain(document, [A], {"mx1": locked, "mx2": locked}, NOW)
+    document = stages.hold(document, {"mx1": result}, NOW, stages.to_hold(document, []))
+    assert [(row["account"], row["result"]) for row in document["actions"] if row["action"] == "hold"] == [
+        (B if told == "changed" else None, told)
+    ]
+    assert {row["account"]: row["state"] for row in document["accounts"]} == {A: "locked", B: "open"}
+    assert plans.fulfilled(document) is whole
+
+
+def test_who_approves_reads_whom_the_brake_leaves_out_also_where_its_mail_is_held():
+    plan = make(compromised(A, B), most=1, hold=True)
+    assert [(action, account) for action, account, _ in done(plan)] == [("lock", A), ("hold", B)]
+    assert "the brake account_lock_max (1) leaves it out" in left(plan)[B]
+
+
+def test_a_plan_of_the_largest_fleet_can_be_carried_out():
+    fleet = {f"mx{number:05}.example.test": "198.51.100.1" for number in range(10_000)}
+    accounts = [{"account": f"u{n}@a.test", "verdict": "compromised", "sentence": "s", "signals": [], "evidence": []} for n in range(9)]
+    document = stages.start("r1", "lab", "observe", False, NOW)
+    document = stages.assess(document, {host: {} for host in fleet}, {"accounts": accounts, "causes": [], "unknown_hosts": []})
+    text = plans.as_text(plans.make(document, fleet, {}, plans.Terms([], 9, False, 6.0), NOW)).encode()
+    assert len(plans.approved(text, plans.digest(text), fleet, NOW)["actions"]) == 9
+
+
+def test_a_plan_that_would_be_refused_for_its_size_is_not_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(plans, "MAX_SIZE", 100)
+    given = {"findings": compromised(A), "fleet": FLEET, "proofs": {}, "never": [], "max_locks": 5, "hold": False, "valid_hours": 6.0}
+    with pytest.raises(plans.PlanError, match="choose hosts with -e target=GROUP"):
+        run_plan.make({**given, "redact": True, "path": str(tmp_path / "plan.json")}, NOW)
+    assert list(tmp_path.iterdir()) == []

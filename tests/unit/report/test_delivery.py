@@ -11,6 +11,7 @@ import email.policy
 import ipaddress
 import ssl
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,12 @@ def test_a_page_that_is_too_large_stays_where_it_is_and_that_is_said(mail, monke
         .rstrip()
         .endswith("The page has 0.1 MB and is not attached; on the controller it is /srv/reports/r1/report.html")
     )
+
+
+def test_a_relay_may_filter_before_it_answers(mail, monkeypatch):
+    monkeypatch.setattr(relay, "PATIENCE", 0.3)
+    with smtp_server.serving(on_data=lambda: time.sleep(1)) as server:
+        assert mail(server)["state"] == "sent"
 
 
 @pytest.mark.parametrize("mail_redact", [True, False])

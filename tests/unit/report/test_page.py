@@ -157,6 +157,21 @@ def test_reasons_beyond_the_limit_are_counted(monkeypatch):
     assert "more reasons are in report.json" in files.as_page(document, TEMPLATE)
 
 
+def test_the_worst_has_its_reason_where_there_is_no_room_for_all(monkeypatch):
+    monkeypatch.setattr(matrix, "MAX_REASONS", 10)
+    document = reports.large()
+    silent = [
+        reports.observation(row["address"], row["hosts"], source="l.test", list="L", outcome="timeout", codes=[], meanings=[])
+        for row in document["addresses"]
+    ]
+    worst = document["addresses"][-1]["address"]
+    listed = reports.observation(worst, ["mx"], source="zen.spamhaus.org", list="Spamhaus ZEN", outcome="listed", codes=["127.0.0.4"])
+    found = matrix.of_lists({**document, "observations": [*silent, listed]}, "addresses")
+    rows = [row for part in found["parts"] for group in part["groups"] for row in group["rows"] if worst in row["subjects"]]
+    (reason,) = [reason for state, reason in rows[0]["cells"] if state == "listed"]
+    assert reason is not None
+
+
 def test_the_rules_of_receivers_by_domain_and_address():
     domain, address, fleet = matrix.of_rules(reports.data("authentication"))
     assert [group["state"] for group in domain["parts"][0]["groups"]] == ["does_not", "holds"]
