@@ -14,6 +14,7 @@ import dns.flags
 import dns.message
 import dns.rrset
 import pytest
+from goodstanding_src.library import dns_propagation_info
 from goodstanding_src.module_utils.goodstanding.dns import ask, plan, policy, propagation, run, wire
 from goodstanding_src.module_utils.goodstanding.dns.records import read
 from hypothesis import given, settings
@@ -303,3 +304,10 @@ def test_a_name_server_with_addresses_without_end_is_not_asked_at_all_of_them(mo
     found = propagation.discover(ZONE, RESOLVER)
     assert any("ns1.example.test has 3000 addresses" in fault for fault in found.faults)
     assert len(world.asked) < 100
+
+
+def test_a_zone_that_is_given_twice_is_refused():
+    """Its second row would take the place of the first, and the view of that one would be left out."""
+    rows = [{"name": name, "discover": False, "servers": [], "network": None} for name in ("example.test", "Example.test.")]
+    with pytest.raises(ValueError, match="given twice: give it once, with a row in servers for each view"):
+        dns_propagation_info.prove({"zones": rows, "records": [], "resolver": None, "resolver_port": 53, "resolvers": []})
