@@ -9,7 +9,8 @@ from goodstanding_src.module_utils.goodstanding.dkim import served
 from goodstanding_src.module_utils.goodstanding.dns import wire
 
 OURS = [
-    {"name": "alpha.test", "primary": "192.0.2.1", "view": view, "key_name": view, "key_secret": "c2VjcmV0"} for view in ("int", "ext", "lab")
+    {"name": "alpha.test", "primary": "192.0.2.1", "view": view, "key_name": view, "key_secret": "c2VjcmV0"}
+    for view in ("int", "ext", "lab")
 ]
 
 
