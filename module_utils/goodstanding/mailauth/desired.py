@@ -322,27 +322,54 @@ class _Planner:
         if wanted.get("testing") is not None:
             tags["t"] = "y" if wanted["testing"] else None
         text = dmarc.make(own[0] if own else None, tags)
-        before, after = dmarc.step(own[0]) if own else -1, dmarc.step(text)
-        if own and after < before and not wanted.get("may_weaken"):
+        now = (own[0][:200], {tag: dmarc.step(own[0], tag) for tag in ("p", "sp", "np")}) if own else self.from_above(name, wanted)
+        if now is None:
+            return
+        stands, before = now
+        weaker = next((tag for tag in before if dmarc.step(text, tag) < before[tag]), None)
+        if weaker and not wanted.get("may_weaken"):
             self.hold(
                 at,
                 "TXT",
-                f"{own[0][:200]} stands there, and p={policy} would be weaker",
-                f"Set dmarc.policy to {dmarc.POLICIES[before]}, or dmarc.may_weaken: true to go back.",
+                f"{stands} applies now, and {text[:200]} would be weaker",
+                f"Set dmarc.{'policy' if weaker == 'p' else weaker} to {dmarc.POLICIES[before[weaker]]}, or dmarc.may_weaken: true to go "
+                "back.",
             )
             return
-        if after > max(before, 0) + 1 and not wanted.get("may_skip"):
+        if dmarc.step(text) > max(before["p"], 0) + 1 and not wanted.get("may_skip"):
             self.hold(
                 at,
                 "TXT",
-                f"from {own[0][:200] if own else 'no record'} to p={policy} is more than one step",
-                f"Set dmarc.policy to {dmarc.POLICIES[max(before, 0) + 1]} first and read the reports; for a domain that sends no mail set "
-                "dmarc.may_skip: true.",
+                f"from {stands} to p={policy} is more than one step",
+                f"Set dmarc.policy to {dmarc.POLICIES[max(before['p'], 0) + 1]} first and read the reports; for a domain that sends no "
+                "mail set dmarc.may_skip: true.",
             )
             return
         self.plan.findings.extend(dmarc.lint(at, [text]))
         self.put(at, "TXT", [text], f"DMARC, stage {policy}", MERGE, dmarc.OWNER)
         self.authorise(name, text)
+
+    def from_above(self, name: str, wanted: t.Mapping[str, t.Any]) -> tuple[str, dict[str, int]] | None:
+        """Return what applies to a domain without a DMARC record of its own, in words, and its step; None where that is not known yet."""
+        if dmarc.by_suffix(name) == name:
+            return "no record", {"p": -1}  # what a registry says is no policy of ours
+        try:
+            above = dmarc.policy(name, self.present)
+        except Unanswered as exc:
+            self.wanted.update(dict.fromkeys(exc.questions))
+            return None
+        if above.at is not None:
+            value = above.policy or "none"
+            return f"p={value} of {above.at}", {"p": max(0, dmarc.POLICIES.index(value) - above.testing)}
+        if above.unknown and not wanted.get("may_weaken"):
+            self.hold(
+                dmarc.dmarc_name(name),
+                "TXT",
+                f"it is not known what applies now ({'; '.join(above.unknown)[:300]}), and the new record may be weaker",
+                "See whether that name is answered for, and run again, or set dmarc.may_weaken: true.",
+            )
+            return None
+        return "no record", {"p": -1}
 
     def authorise(self, name: str, text: str) -> None:
         """Say at each destination of reports that it wants them, where that is a zone of ours."""

@@ -143,11 +143,13 @@ def test_an_spf_record_that_would_break_the_limit_is_held():
         assert (("alpha.test", "TXT") in held(settled)) is not kept
 
 
-def stage(present, **wanted):
-    records = {("_dmarc.alpha.test", "TXT"): present} if present else {}
-    planned = plan(records, domains=[{"domain": "alpha.test", "spf": False, "dmarc": wanted}])
-    row = by_name(planned).get(("_dmarc.alpha.test", "TXT"))
-    return row["values"][0] if row else held(planned)[("_dmarc.alpha.test", "TXT")]
+def stage(present, domain="alpha.test", above=(), **wanted):
+    at = f"_dmarc.{domain}"
+    records = {(at, "TXT"): present} if present else {}
+    records.update({("_dmarc.alpha.test", "TXT"): above} if above != () else {})
+    planned = plan(records, domains=[{"domain": domain, "spf": False, "dmarc": wanted}])
+    row = by_name(planned).get((at, "TXT"))
+    return row["values"][0] if row else held(planned)[(at, "TXT")]
 
 
 @pytest.mark.parametrize(
@@ -164,10 +166,38 @@ def stage(present, **wanted):
         (["v=DMARC1; p=reject"], {"policy": "none"}, "would be weaker"),
         (["v=DMARC1; p=none", "v=DMARC1; p=reject"], {"policy": "none"}, "2 DMARC records"),
         (None, {"policy": "none", "rua": ["d@alpha.test"]}, "v=DMARC1"),
+        (["v=DMARC1; p=reject; sp=reject"], {"policy": "reject", "sp": "none"}, "Set dmarc.sp to reject, or"),
+        (["v=DMARC1; p=reject"], {"policy": "reject", "sp": "none"}, "p=reject; sp=none would be weaker"),
+        (["v=DMARC1; p=reject"], {"policy": "reject", "np": "quarantine"}, "Set dmarc.np to reject, or"),
+        (["v=DMARC1; p=none; sp=reject"], {"testing": True}, "would be weaker"),
+        (["v=DMARC1; p=reject"], {"policy": "reject", "sp": "none", "may_weaken": True}, "v=DMARC1; p=reject; sp=none"),
+        (["v=DMARC1; p=reject; sp=none"], {"policy": "reject"}, "v=DMARC1; p=reject; sp=none"),
+        (["v=DMARC1; p=none"], {"policy": "quarantine", "sp": "none"}, "v=DMARC1; p=quarantine; sp=none"),
     ],
 )
 def test_stages_of_dmarc(present, wanted, comes):
     assert comes in stage(present, **wanted)
+
+
+@pytest.mark.parametrize(
+    ("above", "wanted", "comes"),
+    [
+        (["v=DMARC1; p=reject"], {"policy": "none"}, "p=reject of alpha.test applies now, and v=DMARC1; p=none would be weaker"),
+        (["v=DMARC1; p=reject; sp=quarantine"], {"policy": "none"}, "Set dmarc.policy to quarantine, or"),
+        (["v=DMARC1; p=reject"], {"policy": "none", "may_weaken": True}, "v=DMARC1; p=none"),
+        (["v=DMARC1; p=reject; sp=none"], {"policy": "none"}, "v=DMARC1; p=none"),
+        (["v=DMARC1; p=quarantine; t=y"], {"policy": "none"}, "v=DMARC1; p=none"),
+        (["v=DMARC1; p=reject"], {"policy": "reject"}, "v=DMARC1; p=reject"),
+        (["v=DMARC1; p=quarantine"], {"policy": "reject"}, "v=DMARC1; p=reject"),
+        (["v=DMARC1; p=none"], {"policy": "reject"}, "from p=none of alpha.test to p=reject is more than one step"),
+        ([], {"policy": "reject"}, "from no record to p=reject is more than one step"),
+        ([], {"policy": "quarantine"}, "v=DMARC1; p=quarantine"),
+        (None, {"policy": "none"}, "it is not known what applies now (_dmarc.alpha.test TXT: 127.0.0.1 answered SERVFAIL)"),
+        (None, {"policy": "none", "may_weaken": True}, "v=DMARC1; p=none"),
+    ],
+)
+def test_what_applies_from_above_is_not_weakened_either(above, wanted, comes):
+    assert comes in stage(None, "news.alpha.test", above, **wanted)
 
 
 def test_a_domain_without_dmarc_in_the_inventory_keeps_what_it_has():
