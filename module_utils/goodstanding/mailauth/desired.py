@@ -172,6 +172,10 @@ class _Planner:
         if row not in self.plan.held:
             self.plan.held.append(row)
 
+    def judge(self, found: t.Sequence[Finding], before: t.Sequence[Finding]) -> None:
+        """Keep the faults of what is to be published; what was one before stops nobody's records."""
+        self.plan.findings.extend(each._replace(severity=WARNING) if each.severity == ERROR and each in before else each for each in found)
+
     def note(self, severity: str, check: str, subject: str, what: str, repair: str, source: str) -> None:
         self.plan.findings.append(Finding(severity, check, subject, what, repair, source))
 
@@ -220,7 +224,7 @@ class _Planner:
             raise InventoryError(f"{name}: {exc}") from None
         self.plan.budgets[name] = {"before": None, "after": None, "record_before": own[0] if own else None, "record_after": text}
         others = [value for value in reply.values if value not in own]
-        self.plan.findings.extend(spf.lint(name, [*others, text]))
+        self.judge(spf.lint(name, [*others, text]), spf.lint(name, reply.values, required=False))
         self.put(name, "TXT", [text], why, MERGE, spf.OWNER)
 
     def domains(self) -> None:
@@ -345,7 +349,7 @@ class _Planner:
                 "mail set dmarc.may_skip: true.",
             )
             return
-        self.plan.findings.extend(dmarc.lint(at, [text]))
+        self.judge(dmarc.lint(at, [text]), dmarc.lint(at, own))
         self.put(at, "TXT", [text], f"DMARC, stage {policy}", MERGE, dmarc.OWNER)
         self.authorise(name, text)
 
@@ -497,14 +501,13 @@ def settle(planned: Plan, spent: t.Mapping[str, tuple[spf.Budget | None, spf.Bud
         budgets[name] = {**budget, "before": _cost(before), "after": _cost(after)}
         if after is None:
             continue
-        over = spf.over_budget(name, after)
-        findings += over
-        worse = [each for each in over if each not in (spf.over_budget(name, before) if before else [])]
-        if (
-            worse
-            and any(each.severity == ERROR for each in worse)
-            and (before is None or after.lookups > before.lookups or after.voids > before.voids)
-        ):
+        over, known = spf.over_budget(name, after), spf.over_budget(name, before) if before else []
+        # What is new is held with its record, and what stood before stops nobody's: neither is an error of the plan.
+        findings += [each._replace(severity=WARNING) for each in over]
+        more = before is None or after.lookups > before.lookups or after.voids > before.voids
+        standing = set() if more else {(each.check, each.subject) for each in known}
+        worse = [each for each in over if each not in known and (each.check, each.subject) not in standing]
+        if worse:
             records = [each for each in records if not (each["name"] == name and each["owner"] == spf.OWNER)]
             held.append(
                 {

@@ -121,6 +121,17 @@ def test_what_cannot_be_merged_is_held(texts, words):
     assert words in held(planned)[("alpha.test", "TXT")]
 
 
+def test_a_look_alike_of_somebody_else_stops_nothing():
+    present = {("alpha.test", "TXT"): ["v=spf10 odd", "v=spf1 include:_spf.x.test +all"]}
+    planned = plan(present, hosts=HOSTS, domains=[{"domain": "alpha.test"}])
+    assert {each.check: each.severity for each in planned.findings if each.subject == "alpha.test"} == {
+        "spf_lookalike": "warning", "spf_everybody": "warning",
+    }  # fmt: skip
+    assert ("alpha.test", "TXT") in by_name(planned)
+    new = plan(present, hosts=HOSTS, domains=[{"domain": "alpha.test", "spf": {"terms": ["ip4:0.0.0.0/1"]}}])
+    assert [each.severity for each in new.findings if "0.0.0.0/1" in each.what] == ["error"], "what the inventory adds does"
+
+
 def test_nothing_is_put_beside_a_cname():
     class Led(World):
         def __missing__(self, key):
@@ -128,6 +139,44 @@ def test_nothing_is_put_beside_a_cname():
 
     planned = desired.plan({"zones": ZONES, "domains": [{"domain": "alpha.test", "spf": False, "dmarc": {}}]}, Led({}))
     assert "CNAME to elsewhere.test" in held(planned)[("_dmarc.alpha.test", "TXT")]
+
+
+def settled(present, world, domain):
+    planned = plan(present, hosts=HOSTS, domains=[{"domain": "alpha.test", **domain}])
+    spent = {"alpha.test": answered({**present, **world}, lambda table: desired.spend(planned, "alpha.test", table))[0]}
+    return desired.settle(planned, spent)
+
+
+@pytest.mark.parametrize(
+    ("includes", "check"),
+    [(["gone.test"], "spf_include"), ([f"i{at}.test" for at in range(11)], "spf_lookups"), (["nested.test"], "spf_include")],
+)
+def test_a_standing_fault_of_one_domain_stops_nobody(includes, check):
+    """Whoever runs the included name took it away: that domain's mail is judged by it, the others' records are not."""
+    present = {("alpha.test", "TXT"): [f"v=spf1 {' '.join(f'include:{name}' for name in includes)} -all"]}
+    world = {(f"i{at}.test", "TXT"): ["v=spf1 ip4:203.0.113.1 -all"] for at in range(12)}
+    world[("nested.test", "TXT")] = ["v=spf1 include:gone.test -all"]
+    found = settled(present, world, {})
+    assert [each.check for each in found.findings if each.severity == "error"] == []
+    assert check in {each.check for each in found.findings}
+    assert (found.held, ("alpha.test", "TXT") in by_name(found)) == ([], True)
+    less = settled(present, world, {"spf": {"remove": [f"include:{includes[-1]}"], "include": ["i11.test"]}})
+    assert (less.held, ("alpha.test", "TXT") in by_name(less)) == ([], True), "no worse than it was"
+
+
+@pytest.mark.parametrize("include", ["gone.test", "none.test", "nested.test"])
+def test_a_new_fault_holds_its_own_record_alone(include):
+    present = {("alpha.test", "TXT"): ["v=spf1 include:i1.test -all"]}
+    world = {
+        ("i1.test", "TXT"): ["v=spf1 -all"],
+        ("none.test", "TXT"): ["hello"],
+        ("nested.test", "TXT"): ["v=spf1 include:gone.test -all"],
+    }
+    for wanted in ({"include": [include]}, {"include": [include], "remove": ["include:i1.test"]}):
+        found = settled(present, world, {"spf": wanted})
+        assert "would break" in held(found)[("alpha.test", "TXT")]
+        assert ("alpha.test", "TXT") not in by_name(found)
+        assert [each for each in found.findings if each.severity == "error" and each.subject != "alpha.test"] == []
 
 
 def test_an_spf_record_that_would_break_the_limit_is_held():
