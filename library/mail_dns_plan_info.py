@@ -44,9 +44,10 @@ options:
     description: >-
       The domains in C(From:). Each has C(domain); C(hosts), those that send for it, all where not given; C(spf), a dictionary of
       C(include) (names), C(terms) and C(remove) (terms as they are written), C(all) (such as C(-all); the present one stays where not
-      given), or V(false) to leave SPF alone; C(dmarc) of C(policy) (none, quarantine, reject), C(rua), C(ruf) (lists of mail addresses),
-      C(sp), C(np), C(adkim), C(aspf), C(fo), C(testing), C(may_weaken), C(may_skip); C(mta_sts) of C(mode), C(mx), C(max_age);
-      C(tls_rpt) of C(rua). What is not given is not planned, and stays.
+      given; in place of a C(redirect=) it is held until C(remove) names that), or V(false) to leave SPF alone; C(dmarc) of C(policy)
+      (none, quarantine, reject), C(rua), C(ruf) (lists of mail addresses), C(sp), C(np), C(adkim), C(aspf), C(fo), C(testing),
+      C(may_weaken), C(may_skip); C(mta_sts) of C(mode), C(mx), C(max_age); C(tls_rpt) of C(rua). What is not given is not planned, and
+      stays.
     type: list
     elements: dict
     default: []

@@ -218,6 +218,16 @@ class _Planner:
         if own and spf.parse(own[0]).broken:
             self.hold(name, "TXT", f"its SPF record cannot be read: {spf.parse(own[0]).faults[0][2]}", "Correct it, and run again.")
             return
+        there = spf.parse(own[0]).terms if own else ()
+        led = next((term.text for term in there if term.name == "redirect"), None)
+        if end is not None and led and led.lower() not in map(str.lower, remove) and not any(term.name == "all" for term in there):
+            self.hold(
+                name,
+                "TXT",
+                f"its SPF record ends with {led[:200]}, by which others send, and {end} in its place would shut them out",
+                f"Leave spf.all away to keep it; or name {led[:200]} in spf.remove, and in spf.include what of it may send.",
+            )
+            return
         try:
             text = spf.merge(own[0] if own else None, want, remove, end, default_end)
         except ValueError as exc:

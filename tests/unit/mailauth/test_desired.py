@@ -132,6 +132,24 @@ def test_a_look_alike_of_somebody_else_stops_nothing():
     assert [each.severity for each in new.findings if "0.0.0.0/1" in each.what] == ["error"], "what the inventory adds does"
 
 
+def test_redirect_is_not_taken_out_by_an_all():
+    present = {("alpha.test", "TXT"): ["v=spf1 redirect=_spf.hoster.test"]}
+
+    def spf(**wanted):
+        planned = plan(present, hosts=HOSTS, domains=[{"domain": "alpha.test", "spf": wanted}])
+        row = by_name(planned).get(("alpha.test", "TXT"))
+        return row["values"][0] if row else held(planned)[("alpha.test", "TXT")]
+
+    addresses = "ip4:198.51.100.11 ip4:198.51.100.12"
+    assert spf() == f"v=spf1 {addresses} redirect=_spf.hoster.test"
+    assert "redirect=_spf.hoster.test, by which others send" in spf(all="-all")
+    assert spf(all="-all", remove=["REDIRECT=_spf.hoster.test"]) == f"v=spf1 {addresses} -all"
+    moved = {"all": "-all", "remove": ["redirect=_spf.hoster.test"], "include": ["_spf.hoster.test"]}
+    assert spf(**moved) == f"v=spf1 {addresses} include:_spf.hoster.test -all"
+    present[("alpha.test", "TXT")] = ["v=spf1 mx ~all redirect=_spf.hoster.test"]
+    assert spf(all="-all") == f"v=spf1 {addresses} mx -all", "beside all nobody reads it"
+
+
 def test_nothing_is_put_beside_a_cname():
     class Led(World):
         def __missing__(self, key):
