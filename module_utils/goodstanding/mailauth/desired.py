@@ -17,6 +17,7 @@ What must not be published yet is in held instead, with why and repair: what is 
 
 from __future__ import annotations
 
+import collections
 import ipaddress
 import typing as t
 
@@ -71,7 +72,9 @@ class _Zones:
     """The zones of the inventory: which one holds a name, and where an address has its reverse name."""
 
     def __init__(self, zones: t.Sequence[t.Mapping[str, t.Any]]) -> None:
-        self.names = {str(zone["name"]).rstrip(".").lower(): zone for zone in zones}
+        given = [str(zone["name"]).rstrip(".").lower() for zone in zones]
+        self.names = dict(zip(given, zones))
+        self.viewed = {name for name, times in collections.Counter(given).items() if times > 1}
         self.classless: list[tuple[t.Any, str]] = []
         for name, zone in self.names.items():
             if zone.get("network"):
@@ -123,6 +126,11 @@ class _Planner:
             )
             return None
         if reply.target is not None:
+            wild = self.of_wildcard(name, kind, reply)
+            if wild is None:
+                return None
+            if wild:
+                return Reply("NXDOMAIN")
             self.hold(
                 name,
                 kind,
@@ -131,6 +139,30 @@ class _Planner:
             )
             return None
         return reply
+
+    def of_wildcard(self, name: str, kind: str, reply: Reply) -> bool | None:
+        """Return whether a wildcard answers for a name: it no longer does when the name exists (RFC 4592 section 2.2.1).
+
+        It answers below and beside that name, too, and below one that exists it does not. None where that is still to be asked.
+        """
+        if not self.fleet.get("nowhere"):
+            return False
+        others = [self.there(f"{self.fleet['nowhere']}.{above}", kind) for above in (name, name.partition(".")[2])]
+        if None in others:
+            return None
+        return all((other.target, other.values) == (reply.target, reply.values) for other in others if other is not None)
+
+    def mergeable(self, name: str, what: str) -> Reply | None:
+        """Return what is published where a TXT record can be changed term by term: as usable(), and of one view alone."""
+        if self.zones.of(name) in self.zones.viewed:
+            self.hold(
+                name,
+                "TXT",
+                f"its zone is kept in several views, and {what} of one would be put over those of the others",
+                "Give each view its whole record by the module dns_records (view).",
+            )
+            return None
+        return self.usable(name, "TXT", what)
 
     # What comes out
 
@@ -203,7 +235,7 @@ class _Planner:
 
     def sender(self, name: str, want: t.Sequence[str], remove: t.Sequence[str], end: str | None, default_end: str, why: str) -> None:
         """Put the terms into the SPF record of a name; what others put there stays."""
-        reply = self.usable(name, "TXT", "an SPF record")
+        reply = self.mergeable(name, "an SPF record")
         if reply is None:
             return
         own = spf.records(reply.values)
@@ -289,7 +321,10 @@ class _Planner:
             if reply is None:
                 continue
             other = [text for text in reply.values if not dkim.same(text, record)]
-            if other and not revoked:
+            wild = self.of_wildcard(name, "TXT", reply) if other and not revoked else False
+            if wild is None:
+                continue
+            if other and not revoked and not wild:
                 old = dkim.read_key(other[0])
                 if old.revoked:
                     what = "this selector was revoked"
@@ -319,7 +354,7 @@ class _Planner:
         policy = str(wanted.get("policy") or "none")
         if policy not in dmarc.POLICIES:
             raise InventoryError(f"domain {name}: dmarc.policy {policy!r} is none of {', '.join(dmarc.POLICIES)}")
-        reply = self.usable(at, "TXT", "a DMARC record")
+        reply = self.mergeable(at, "a DMARC record")
         if reply is None:
             return
         own = dmarc.records(reply.values)
@@ -479,8 +514,8 @@ def plan(fleet: t.Mapping[str, t.Any], present: Answers) -> Plan:
     """Return what is to be published. Unanswered where it must first be known what is there.
 
     fleet: hosts (host, helo, addresses), domains (domain, hosts, spf, dmarc, mta_sts, tls_rpt), dkim (domain, selector, record, revoked,
-    cname), zones (name, network), served (per domain the policy that is served now), ttl. present: what is published, asked of the
-    zones' own servers.
+    cname), zones (name, network; twice where it has several views), served (per domain the policy that is served now), ttl, nowhere (a
+    label that nobody uses, by which a wildcard is found). present: what is published, asked of the zones' own servers.
     """
     planner = _Planner(fleet, present)
     planner.hosts()

@@ -132,6 +132,19 @@ def test_a_look_alike_of_somebody_else_stops_nothing():
     assert [each.severity for each in new.findings if "0.0.0.0/1" in each.what] == ["error"], "what the inventory adds does"
 
 
+@pytest.mark.parametrize("what", ["an SPF record", "a DMARC record"])
+def test_what_is_merged_is_held_in_a_zone_of_several_views(what):
+    """Only one view was asked: its terms would be put over those of the other."""
+    zones = [{"name": "Alpha.test.", "view": "ext"}, {"name": "alpha.test", "view": "int"}, *ZONES[1:]]
+    present = {("alpha.test", "TXT"): ["v=spf1 ip4:10.0.0.1 -all"], ("_dmarc.alpha.test", "TXT"): ["v=DMARC1; p=none"]}
+    domains = [{"domain": name, "dmarc": {}, "tls_rpt": {"rua": ["t@alpha.test"]}} for name in ("alpha.test", "beta.test")]
+    planned = plan(present, hosts=HOSTS, domains=domains, zones=zones)
+    name = {"an SPF record": "alpha.test", "a DMARC record": "_dmarc.alpha.test"}[what]
+    assert (name, "TXT") not in by_name(planned)
+    assert f"several views, and {what} of one would be put over those of the others" in held(planned)[(name, "TXT")]
+    assert {("beta.test", "TXT"), ("_dmarc.beta.test", "TXT"), ("_smtp._tls.alpha.test", "TXT")} <= set(by_name(planned))
+
+
 def test_redirect_is_not_taken_out_by_an_all():
     present = {("alpha.test", "TXT"): ["v=spf1 redirect=_spf.hoster.test"]}
 
@@ -157,6 +170,61 @@ def test_nothing_is_put_beside_a_cname():
 
     planned = desired.plan({"zones": ZONES, "domains": [{"domain": "alpha.test", "spf": False, "dmarc": {}}]}, Led({}))
     assert "CNAME to elsewhere.test" in held(planned)[("_dmarc.alpha.test", "TXT")]
+
+
+class Wild(World):
+    """A table with wildcards, by the name above: what does not exist there is answered by them."""
+
+    def __init__(self, wild, records=None):
+        super().__init__(records or {})
+        self.wild = wild
+
+    def __missing__(self, key):
+        reply, (name, kind) = super().__missing__(key), key
+        above = next((each for each in self.wild if reply.rcode == "NXDOMAIN" and name.endswith(f".{each}")), None)
+        values = self.wild.get(above, {})
+        if "CNAME" in values:
+            return Reply("NOERROR", target=values["CNAME"])
+        return Reply("NOERROR", tuple(values[kind])) if kind in values else reply
+
+
+WILD_FLEET = {
+    "zones": ZONES, "nowhere": "0123456789ab", "dkim": [{"domain": "alpha.test", "selector": "s1", "record": GOOD}],
+    "domains": [{"domain": "news.alpha.test", "dmarc": {"rua": ["d@alpha.test"]}}],
+}  # fmt: skip
+BELOW = {("news.alpha.test", "TXT"), ("_dmarc.news.alpha.test", "TXT"), ("s1._domainkey.alpha.test", "TXT")}
+
+
+@pytest.mark.parametrize(
+    "wild",
+    [
+        {"alpha.test": {"TXT": ["v=spf1 -all"]}},
+        {"alpha.test": {"CNAME": "park.test"}},
+        {"_domainkey.alpha.test": {"TXT": ["v=DKIM1; p="]}},
+        {"_domainkey.alpha.test": {"TXT": [f"v=DKIM1; p={P1024}"]}},
+    ],
+    ids=["spf", "cname", "revoked", "key"],
+)
+def test_what_a_wildcard_answers_does_not_stand_there(wild):
+    planned = desired.plan(WILD_FLEET, Wild(wild))
+    assert planned.held == []
+    assert set(by_name(planned)) == BELOW
+
+
+def test_what_stands_beside_a_wildcard_of_the_same_is_held():
+    """A name below one that exists is no wildcard's (RFC 4592 section 2.2.1), or one of its own."""
+    wild = {"_domainkey.alpha.test": {"TXT": ["v=DKIM1; p="]}}
+    planned = desired.plan(WILD_FLEET, Real(wild, {S1: ["v=DKIM1; p="]}))
+    assert "was revoked" in held(planned)[S1]
+    other = desired.plan(WILD_FLEET, Wild({"s1._domainkey.alpha.test": {"TXT": ["v=DKIM1; p="]}}, {S1: ["v=DKIM1; p="]}))
+    assert "was revoked" in held(other)[S1]
+
+
+class Real(Wild):
+    """Below a name that exists the wildcard above it answers nothing."""
+
+    def __missing__(self, key):
+        return Reply("NXDOMAIN") if any(key[0].endswith(f".{name}") for name, _ in self.records) else super().__missing__(key)
 
 
 def settled(present, world, domain):
@@ -377,6 +445,16 @@ def test_the_module_asks_the_zones_own_servers():
     assert result["budgets"]["alpha.test"]["before"] == {"lookups": 2, "voids": 1, "unknown": []}
     assert not [asked for asked in resolver.asked if asked.name == "alpha.test."]
     assert ("_dmarc.alpha.test", "TXT") in records
+
+
+def test_the_module_tells_a_wildcard_by_a_label_that_nobody_uses(monkeypatch):
+    monkeypatch.setattr(mail_dns_plan_info.secrets, "token_hex", lambda octets: "nobody")
+    wild = {(f"{name}alpha.test", "CNAME"): ["park.test"] for name in ("_dmarc.", "nobody.", "nobody._dmarc.")}
+    for zone, why in ((wild, []), (dict(list(wild.items())[:2]), ["a CNAME to park.test stands there, and nothing may stand beside one"])):
+        with zone_server(zone, authoritative=True) as primary:
+            zones = [{**each, "servers": [{"address": "127.0.0.1", "port": primary.port}]} for each in ZONES]
+            result = mail_dns_plan_info.make({**PARAMS, "zones": zones, "resolvers": ["127.0.0.1"], "port": primary.port})
+        assert [row["why"] for row in result["held"] if row["name"] == "_dmarc.alpha.test"] == why
 
 
 def test_a_server_that_is_none_of_the_zones_says_nothing():
