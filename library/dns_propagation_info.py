@@ -205,6 +205,8 @@ from ..module_utils.goodstanding.dnsbl.ask import ResolverError, system_resolver
 
 
 def prove(p: dict[str, t.Any]) -> dict[str, t.Any]:
+    if len({zone_name(row["name"]) for row in p["zones"]}) != len(p["zones"]):
+        raise ValueError("a zone is given twice: give it once, with a row in servers for each view")
     wanted, faults = wanted_by_zone(p["records"], networks(p["zones"]))
     if faults:
         raise ValueError("; ".join(faults))

@@ -163,7 +163,8 @@ options:
         elements: str
         default: [TXT, CNAME]
   undo:
-    description: RV(undo) of an earlier run, which is taken back; O(records) and O(purge) are not looked at.
+    description: >-
+      RV(undo) of an earlier run, which is taken back; its zones must be in O(zones), and O(records) and O(purge) are not looked at.
     type: list
     elements: dict
   unfinished:

@@ -44,9 +44,10 @@ options:
     description: >-
       The domains in C(From:). Each has C(domain); C(hosts), those that send for it, all where not given; C(spf), a dictionary of
       C(include) (names), C(terms) and C(remove) (terms as they are written), C(all) (such as C(-all); the present one stays where not
-      given), or V(false) to leave SPF alone; C(dmarc) of C(policy) (none, quarantine, reject), C(rua), C(ruf) (lists of mail addresses),
-      C(sp), C(np), C(adkim), C(aspf), C(fo), C(testing), C(may_weaken), C(may_skip); C(mta_sts) of C(mode), C(mx), C(max_age);
-      C(tls_rpt) of C(rua). What is not given is not planned, and stays.
+      given; in place of a C(redirect=) it is held until C(remove) names that), or V(false) to leave SPF alone; C(dmarc) of C(policy)
+      (none, quarantine, reject), C(rua), C(ruf) (lists of mail addresses), C(sp), C(np), C(adkim), C(aspf), C(fo), C(testing),
+      C(may_weaken), C(may_skip); C(mta_sts) of C(mode), C(mx), C(max_age); C(tls_rpt) of C(rua). What is not given is not planned, and
+      stays.
     type: list
     elements: dict
     default: []
@@ -61,7 +62,8 @@ options:
     description: >-
       The zones that hold the names. Each has C(name); C(servers), which are asked what is published now (the primary, best), each with
       C(address) and C(port), or an address; C(network), for a reverse zone of a part of a /24 (RFC 2317), such as 198.51.100.0/26. A zone
-      without servers is asked of the resolvers, whose answers may be as old as the TTL of what they hold.
+      without servers is asked of the resolvers, whose answers may be as old as the TTL of what they hold. Of a zone that is given once for
+      each of its views the first is asked, and its SPF and DMARC records are held.
     type: list
     elements: dict
     default: []
@@ -163,6 +165,7 @@ stats:
   returned: success
 """
 
+import secrets
 import time
 import typing as t
 from functools import partial
@@ -192,7 +195,7 @@ def make(p: dict[str, t.Any]) -> dict[str, t.Any]:
     zones: dict[str, Dns] = {}
     for zone in p["zones"]:
         if zone.get("servers"):
-            # Where a zone is kept in several views, the first is asked.
+            # Where a zone is kept in several views, the first is asked, and what would be merged is held.
             zones.setdefault(
                 str(zone["name"]).rstrip(".").lower(), Dns(list(map(server, zone["servers"])), 53, p["timeout"], end, authoritative=True)
             )
@@ -201,10 +204,11 @@ def make(p: dict[str, t.Any]) -> dict[str, t.Any]:
     fetched = policies(world, with_policy, p["policy_port"], p["policy_timeout"], p["ca_file"])
     fleet = {
         **{name: p[name] for name in ("hosts", "domains", "dkim", "zones", "ttl", "dkim_ttl")},
+        "nowhere": secrets.token_hex(6),
         "served": {domain: each.text for domain, each in fetched.items() if each.state == "served"},
     }
     (plan,) = work(present, [partial(desired.plan, fleet, present.table)])
-    assert plan is not None, "a plan asks at most twice"
+    assert plan is not None, "a plan asks four times at most"
     spent = work(world, [partial(desired.spend, plan, name, world.table) for name in plan.budgets])
     plan = desired.settle(plan, dict(zip(plan.budgets, spent)))
     asked = [world, *zones.values()]

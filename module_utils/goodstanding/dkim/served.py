@@ -38,7 +38,12 @@ def zones(ours: list[Row], proof: list[Row], resolver: Server | None) -> dict[by
     for row in ours:
         settings = inventory.settings(row, resolver)
         if settings.name in found:
-            found[settings.name].primaries.extend([settings.primary] if settings.primary else [])
+            before = found[settings.name]
+            before.primaries.extend([settings.primary] if settings.primary else [])
+            # The servers of another view are not known from here.
+            fault = "it is kept in several views: name the servers of each view in dkim_proof_zones, or it is never proven"
+            if settings.name not in told and fault not in before.faults:
+                before.faults.append(fault)
             continue
         # The primary, which may be hidden, is asked with the others.
         servers = [{**each, "view": ""} for each in row.get("servers") or []]

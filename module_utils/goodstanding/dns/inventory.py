@@ -101,8 +101,8 @@ def jobs(params: Row) -> tuple[list[Job], list[str]]:
     """Return what is to be done zone by zone, and what is wrong with what was given."""
     resolver = server_of({}, str(params["resolver"]), params.get("resolver_port")) if params.get("resolver") else None
     zones = [settings(row, resolver) for row in params["zones"]]
-    twice = {(zone.name, zone.view) for zone in zones}
-    if len(twice) != len(zones):
+    given = {(zone.name, zone.view) for zone in zones}
+    if len(given) != len(zones):
         raise RecordError("a zone is given twice: give each once, or each of its views with a name of its own")
     wanted, faults = wanted_by_zone(params["records"], networks(params["zones"]))
     purges = [(zone_name(str(row["below"])), Purge(zone_name(str(row["below"])), _kinds(row))) for row in params.get("purge") or []]
@@ -123,6 +123,10 @@ def jobs(params: Row) -> tuple[list[Job], list[str]]:
     for below, _ in purges:
         if _longest(below, known) is None:
             faults.append(f"purge below {wire.show(below)}: it is in none of the zones that are given")
+    for row in undo or []:
+        lost, view = zone_name(str(row["zone"])), row.get("view") or ""
+        if (lost, view) not in given:
+            faults.append(f"undo in {wire.show(lost)}{f' (view {view})' if view else ''}: this zone is not given: give it in zones")
     views = {zone.view for zone in zones}
     faults += [f"{entry.label}: no zone is given with the view {entry.view}" for group in wanted.values() for entry in group
                if entry.view and entry.view not in views]  # fmt: skip

@@ -185,6 +185,8 @@ def _clashes(zone: Zone, after: dict[Key, RRset | None]) -> list[str]:
 
     And what would be hidden by a delegation or DNAME above it.
     """
+    # A wildcard answers no more for a name that exists (RFC 4592 section 2.2.1).
+    zone = zone._replace(rrsets={key: rrset for key, rrset in zone.rrsets.items() if key not in zone.doubtful})
     coming = {name for (name, _), rrset in after.items() if rrset is not None}
     aliased = {name for name, kind in (*zone.rrsets, *after) if kind == CNAME} & coming
     kinds: dict[bytes, set[int]] = {}

@@ -23,6 +23,8 @@ from .records import Wanted, label
 from .wire import AAAA, NS, SOA, A
 
 _SIDE_BY_SIDE = 12
+#: Name servers of a zone, and addresses of each, that are looked for: the parent and the zone are in others' hands.
+_MAX_NAMES, _MAX_ADDRESSES = 40, 20
 PROVEN, NOT_YET, UNKNOWN = "proven", "not_yet", "unknown"
 _RCODES = {1: "FORMERR", 2: "SERVFAIL", 4: "NOTIMP", 5: "REFUSED", 9: "NOTAUTH"}
 
@@ -58,6 +60,10 @@ def discover(zone: bytes, resolver: Server | None, port: int = 53) -> Discovered
     # A server of the zone may name others that neither the parent nor the resolver's copy knows.
     todo = set(child) | set(above)
     while todo:
+        if len(asked | todo) > _MAX_NAMES:
+            faults.append(f"{wire.show(zone)} has more than {_MAX_NAMES} name servers, or names others each time: not all are known")
+            break
+        heard = set(addresses)
         for name in sorted(todo):
             found = set(glue.get(name, ()))
             problems = []
@@ -67,11 +73,13 @@ def discover(zone: bytes, resolver: Server | None, port: int = 53) -> Discovered
                 problems += [problem] if problem else []
             if not found:
                 faults.append(f"the name server {wire.show(name)} has no address{': ' + problems[0] if problems else ''}")
-            for address in found:
+            if len(found) > _MAX_ADDRESSES:
+                faults.append(f"the name server {wire.show(name)} has {len(found)} addresses: only {_MAX_ADDRESSES} are asked")
+            for address in sorted(found)[:_MAX_ADDRESSES]:
                 addresses.setdefault(address, set()).add(name)
         asked |= todo
         more: set[bytes] = set()
-        for address in addresses:
+        for address in sorted(set(addresses) - heard):
             reply = ask(Server(address, port), [(zone, NS)], timeout=1, tries=2)[0]
             if reply.authoritative and reply.rrset:
                 more |= {wire.read_name(value, 0)[0] for value in reply.rrset.values}
@@ -112,13 +120,13 @@ def _delegation(zone: bytes, resolver: Server, port: int) -> tuple[list[bytes], 
             reply = ask(Server(_address(value), port), [(zone, NS)], timeout=2, tries=2)[0]
             if reply.fault or reply.message is None or reply.rcode != wire.NOERROR:
                 continue
-            records = [*reply.message.answer, *reply.message.authority]
-            found = [wire.read_name(record.data, 0)[0] for record in records if record.kind == NS and record.name == zone]
-            if found:
+            referred = wire.rrsets([*reply.message.answer, *reply.message.authority]).get((zone, NS))
+            if referred is not None:
+                found = [wire.read_name(data, 0)[0] for data in referred.values]
                 glue: dict[bytes, set[str]] = {}
-                for record in reply.message.additional:
-                    if record.kind in (A, AAAA) and record.name in found:
-                        glue.setdefault(record.name, set()).add(_address(record.data))
+                for (owner, kind), rrset in wire.rrsets(reply.message.additional).items():
+                    if kind in (A, AAAA) and owner in found:
+                        glue.setdefault(owner, set()).update(map(_address, rrset.values))
                 return found, glue, ""
     return [], {}, f"{where} could not be read: what only the parent names is not known; give servers, or discover: false"
 

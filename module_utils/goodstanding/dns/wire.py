@@ -35,6 +35,8 @@ _DNAME = 39
 #: Types whose data holds names that another server may have compressed (RFC 3597 section 4).
 _WITH_NAMES = frozenset({NS, CNAME, SOA, PTR, MX, SRV, 3, 4, 7, 8, 9, 14, 17, 18, 21, 24, 26, 30, 35, 36, 39})
 
+_LENGTHS = {A: 4, AAAA: 16}
+
 #: Owner in wire form and lower case, and type.
 Key = tuple[bytes, int]
 
@@ -257,6 +259,9 @@ def _read(data: bytes) -> Message:
             at += 10
             if at + length > len(data):
                 raise WireError("the message is cut short")
+            # In an update a record of another class may be empty (RFC 2136 section 2.4).
+            if rdclass == IN and (length != _LENGTHS.get(kind, length) or (not length and kind in _WITH_NAMES)):
+                raise WireError(f"a {kind_text(kind)} record is not as long as it must be")
             if kind == TSIG:
                 tsig = begin
                 value = data[at : at + length]

@@ -17,6 +17,7 @@ What must not be published yet is in held instead, with why and repair: what is 
 
 from __future__ import annotations
 
+import collections
 import ipaddress
 import typing as t
 
@@ -71,7 +72,9 @@ class _Zones:
     """The zones of the inventory: which one holds a name, and where an address has its reverse name."""
 
     def __init__(self, zones: t.Sequence[t.Mapping[str, t.Any]]) -> None:
-        self.names = {str(zone["name"]).rstrip(".").lower(): zone for zone in zones}
+        given = [str(zone["name"]).rstrip(".").lower() for zone in zones]
+        self.names = dict(zip(given, zones))
+        self.viewed = {name for name, times in collections.Counter(given).items() if times > 1}
         self.classless: list[tuple[t.Any, str]] = []
         for name, zone in self.names.items():
             if zone.get("network"):
@@ -123,6 +126,11 @@ class _Planner:
             )
             return None
         if reply.target is not None:
+            wild = self.of_wildcard(name, kind, reply)
+            if wild is None:
+                return None
+            if wild:
+                return Reply("NXDOMAIN")
             self.hold(
                 name,
                 kind,
@@ -131,6 +139,30 @@ class _Planner:
             )
             return None
         return reply
+
+    def of_wildcard(self, name: str, kind: str, reply: Reply) -> bool | None:
+        """Return whether a wildcard answers for a name: it no longer does when the name exists (RFC 4592 section 2.2.1).
+
+        It answers below and beside that name, too, and below one that exists it does not. None where that is still to be asked.
+        """
+        if not self.fleet.get("nowhere"):
+            return False
+        others = [self.there(f"{self.fleet['nowhere']}.{above}", kind) for above in (name, name.partition(".")[2])]
+        if None in others:
+            return None
+        return all((other.target, other.values) == (reply.target, reply.values) for other in others if other is not None)
+
+    def mergeable(self, name: str, what: str) -> Reply | None:
+        """Return what is published where a TXT record can be changed term by term: as usable(), and of one view alone."""
+        if self.zones.of(name) in self.zones.viewed:
+            self.hold(
+                name,
+                "TXT",
+                f"its zone is kept in several views, and {what} of one would be put over those of the others",
+                "Give each view its whole record by the module dns_records (view).",
+            )
+            return None
+        return self.usable(name, "TXT", what)
 
     # What comes out
 
@@ -172,6 +204,10 @@ class _Planner:
         if row not in self.plan.held:
             self.plan.held.append(row)
 
+    def judge(self, found: t.Sequence[Finding], before: t.Sequence[Finding]) -> None:
+        """Keep the faults of what is to be published; what was one before stops nobody's records."""
+        self.plan.findings.extend(each._replace(severity=WARNING) if each.severity == ERROR and each in before else each for each in found)
+
     def note(self, severity: str, check: str, subject: str, what: str, repair: str, source: str) -> None:
         self.plan.findings.append(Finding(severity, check, subject, what, repair, source))
 
@@ -199,7 +235,7 @@ class _Planner:
 
     def sender(self, name: str, want: t.Sequence[str], remove: t.Sequence[str], end: str | None, default_end: str, why: str) -> None:
         """Put the terms into the SPF record of a name; what others put there stays."""
-        reply = self.usable(name, "TXT", "an SPF record")
+        reply = self.mergeable(name, "an SPF record")
         if reply is None:
             return
         own = spf.records(reply.values)
@@ -214,13 +250,23 @@ class _Planner:
         if own and spf.parse(own[0]).broken:
             self.hold(name, "TXT", f"its SPF record cannot be read: {spf.parse(own[0]).faults[0][2]}", "Correct it, and run again.")
             return
+        there = spf.parse(own[0]).terms if own else ()
+        led = next((term.text for term in there if term.name == "redirect"), None)
+        if end is not None and led and led.lower() not in map(str.lower, remove) and not any(term.name == "all" for term in there):
+            self.hold(
+                name,
+                "TXT",
+                f"its SPF record ends with {led[:200]}, by which others send, and {end} in its place would shut them out",
+                f"Leave spf.all away to keep it; or name {led[:200]} in spf.remove, and in spf.include what of it may send.",
+            )
+            return
         try:
             text = spf.merge(own[0] if own else None, want, remove, end, default_end)
         except ValueError as exc:
             raise InventoryError(f"{name}: {exc}") from None
         self.plan.budgets[name] = {"before": None, "after": None, "record_before": own[0] if own else None, "record_after": text}
         others = [value for value in reply.values if value not in own]
-        self.plan.findings.extend(spf.lint(name, [*others, text]))
+        self.judge(spf.lint(name, [*others, text]), spf.lint(name, reply.values, required=False))
         self.put(name, "TXT", [text], why, MERGE, spf.OWNER)
 
     def domains(self) -> None:
@@ -275,7 +321,10 @@ class _Planner:
             if reply is None:
                 continue
             other = [text for text in reply.values if not dkim.same(text, record)]
-            if other and not revoked:
+            wild = self.of_wildcard(name, "TXT", reply) if other and not revoked else False
+            if wild is None:
+                continue
+            if other and not revoked and not wild:
                 old = dkim.read_key(other[0])
                 if old.revoked:
                     what = "this selector was revoked"
@@ -305,7 +354,7 @@ class _Planner:
         policy = str(wanted.get("policy") or "none")
         if policy not in dmarc.POLICIES:
             raise InventoryError(f"domain {name}: dmarc.policy {policy!r} is none of {', '.join(dmarc.POLICIES)}")
-        reply = self.usable(at, "TXT", "a DMARC record")
+        reply = self.mergeable(at, "a DMARC record")
         if reply is None:
             return
         own = dmarc.records(reply.values)
@@ -322,27 +371,54 @@ class _Planner:
         if wanted.get("testing") is not None:
             tags["t"] = "y" if wanted["testing"] else None
         text = dmarc.make(own[0] if own else None, tags)
-        before, after = dmarc.step(own[0]) if own else -1, dmarc.step(text)
-        if own and after < before and not wanted.get("may_weaken"):
+        now = (own[0][:200], {tag: dmarc.step(own[0], tag) for tag in ("p", "sp", "np")}) if own else self.from_above(name, wanted)
+        if now is None:
+            return
+        stands, before = now
+        weaker = next((tag for tag in before if dmarc.step(text, tag) < before[tag]), None)
+        if weaker and not wanted.get("may_weaken"):
             self.hold(
                 at,
                 "TXT",
-                f"{own[0][:200]} stands there, and p={policy} would be weaker",
-                f"Set dmarc.policy to {dmarc.POLICIES[before]}, or dmarc.may_weaken: true to go back.",
+                f"{stands} applies now, and {text[:200]} would be weaker",
+                f"Set dmarc.{'policy' if weaker == 'p' else weaker} to {dmarc.POLICIES[before[weaker]]}, or dmarc.may_weaken: true to go "
+                "back.",
             )
             return
-        if after > max(before, 0) + 1 and not wanted.get("may_skip"):
+        if dmarc.step(text) > max(before["p"], 0) + 1 and not wanted.get("may_skip"):
             self.hold(
                 at,
                 "TXT",
-                f"from {own[0][:200] if own else 'no record'} to p={policy} is more than one step",
-                f"Set dmarc.policy to {dmarc.POLICIES[max(before, 0) + 1]} first and read the reports; for a domain that sends no mail set "
-                "dmarc.may_skip: true.",
+                f"from {stands} to p={policy} is more than one step",
+                f"Set dmarc.policy to {dmarc.POLICIES[max(before['p'], 0) + 1]} first and read the reports; for a domain that sends no "
+                "mail set dmarc.may_skip: true.",
             )
             return
-        self.plan.findings.extend(dmarc.lint(at, [text]))
+        self.judge(dmarc.lint(at, [text]), dmarc.lint(at, own))
         self.put(at, "TXT", [text], f"DMARC, stage {policy}", MERGE, dmarc.OWNER)
         self.authorise(name, text)
+
+    def from_above(self, name: str, wanted: t.Mapping[str, t.Any]) -> tuple[str, dict[str, int]] | None:
+        """Return what applies to a domain without a DMARC record of its own, in words, and its step; None where that is not known yet."""
+        if dmarc.by_suffix(name) == name:
+            return "no record", {"p": -1}  # what a registry says is no policy of ours
+        try:
+            above = dmarc.policy(name, self.present)
+        except Unanswered as exc:
+            self.wanted.update(dict.fromkeys(exc.questions))
+            return None
+        if above.at is not None:
+            value = above.policy or "none"
+            return f"p={value} of {above.at}", {"p": max(0, dmarc.POLICIES.index(value) - above.testing)}
+        if above.unknown and not wanted.get("may_weaken"):
+            self.hold(
+                dmarc.dmarc_name(name),
+                "TXT",
+                f"it is not known what applies now ({'; '.join(above.unknown)[:300]}), and the new record may be weaker",
+                "See whether that name is answered for, and run again, or set dmarc.may_weaken: true.",
+            )
+            return None
+        return "no record", {"p": -1}
 
     def authorise(self, name: str, text: str) -> None:
         """Say at each destination of reports that it wants them, where that is a zone of ours."""
@@ -438,8 +514,8 @@ def plan(fleet: t.Mapping[str, t.Any], present: Answers) -> Plan:
     """Return what is to be published. Unanswered where it must first be known what is there.
 
     fleet: hosts (host, helo, addresses), domains (domain, hosts, spf, dmarc, mta_sts, tls_rpt), dkim (domain, selector, record, revoked,
-    cname), zones (name, network), served (per domain the policy that is served now), ttl. present: what is published, asked of the
-    zones' own servers.
+    cname), zones (name, network; twice where it has several views), served (per domain the policy that is served now), ttl, nowhere (a
+    label that nobody uses, by which a wildcard is found). present: what is published, asked of the zones' own servers.
     """
     planner = _Planner(fleet, present)
     planner.hosts()
@@ -470,14 +546,13 @@ def settle(planned: Plan, spent: t.Mapping[str, tuple[spf.Budget | None, spf.Bud
         budgets[name] = {**budget, "before": _cost(before), "after": _cost(after)}
         if after is None:
             continue
-        over = spf.over_budget(name, after)
-        findings += over
-        worse = [each for each in over if each not in (spf.over_budget(name, before) if before else [])]
-        if (
-            worse
-            and any(each.severity == ERROR for each in worse)
-            and (before is None or after.lookups > before.lookups or after.voids > before.voids)
-        ):
+        over, known = spf.over_budget(name, after), spf.over_budget(name, before) if before else []
+        # What is new is held with its record, and what stood before stops nobody's: neither is an error of the plan.
+        findings += [each._replace(severity=WARNING) for each in over]
+        more = before is None or after.lookups > before.lookups or after.voids > before.voids
+        standing = set() if more else {(each.check, each.subject) for each in known}
+        worse = [each for each in over if each not in known and (each.check, each.subject) not in standing]
+        if worse:
             records = [each for each in records if not (each["name"] == name and each["owner"] == spf.OWNER)]
             held.append(
                 {

@@ -336,12 +336,14 @@ def make(present: str | None, wanted: t.Mapping[str, str | None]) -> str:
     return "; ".join([OWNER, *(f"{tag}={tags[tag]}" for tag in order)])
 
 
-def step(text: str | None) -> int:
-    """Return how far a record goes: 0 none, 1 quarantine, 2 reject; one less where it is applied to a part of the mail only."""
-    if text is None:
-        return -1
+def step(text: str, tag: str = "p") -> int:
+    """Return how far a record goes: 0 none, 1 quarantine, 2 reject; one less where it is applied to a part of the mail only.
+
+    tag: p, or sp and np, for which the one before them stands where they are missing (RFC 9989 section 4.7).
+    """
     tags = parse_tags(text)
-    value = (tags.get("p") or "none").lower()
+    chain = ("np", "sp", "p")
+    value = next((found for each in chain[chain.index(tag) :] if (found := tags.get(each))), "none").lower()
     at = POLICIES.index(value) if value in POLICIES else 0
     partly = (tags.get("t") or "").lower() == "y" or tags.get("pct") not in (None, "100")
     return max(0, at - partly)

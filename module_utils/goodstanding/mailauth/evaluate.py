@@ -9,12 +9,15 @@ import typing as t
 
 import spf as library
 
+from . import spf
 from .answers import Answers, Question, need
 
 #: pass fail softfail neutral none temperror permerror (RFC 7208 section 2.6), and unknown where an answer did not come.
 RESULTS = ("pass", "fail", "softfail", "neutral", "none", "temperror", "permerror", "unknown")
 #: Ten lookups of mx with ten hosts each are 110 answers.
 _MAX_ANSWERS = 150
+#: pyspf takes the square of a term's length; a name with macros is shorter than this.
+_MAX_TERM = 512
 
 
 class Result(t.NamedTuple):
@@ -55,6 +58,9 @@ class _Query(library.query):
             if self.void_lookups > library.MAX_VOID_LOOKUPS:
                 raise library.PermError(f"Void lookup limit of {library.MAX_VOID_LOOKUPS} exceeded")
         if qtype == "TXT":
+            if any(len(term) > _MAX_TERM for value in reply.values if spf.is_record(value) for term in value.split(" ")):
+                self.failed = f"{name} TXT: its SPF record has a term of more than {_MAX_TERM} characters"
+                raise library.TempError(self.failed)
             return [(value.encode("utf-8"),) for value in reply.values]
         if qtype == "MX":
             return [(int(value.partition(" ")[0]), value.partition(" ")[2]) for value in reply.values]

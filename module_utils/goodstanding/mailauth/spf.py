@@ -23,7 +23,8 @@ _MAX_COUNTED = 60
 _MAX_TERMS = 500
 
 _RECORD = re.compile(r"v=spf1(?: |\Z)", re.IGNORECASE)
-_LOOKALIKE = re.compile(r"[\"'\s]*(?:v\s*=\s*)?spf\d?", re.IGNORECASE)
+# Sender ID (spf2.0/pra, RFC 4406) and others' tokens are none.
+_LOOKALIKE = re.compile(r"[\"'\s]*(?:v\s*=\s*spf|spf1?\s)", re.IGNORECASE)
 _MODIFIER = re.compile(r"([A-Za-z][A-Za-z0-9._-]*)=(.*)\Z")
 _DIRECTIVE = re.compile(r"([-+?~]?)([A-Za-z][A-Za-z0-9_-]*)(?::([^/]*(?:/(?![0-9]+(?:/|\Z)|/)[^/]*)*))?((?:/[0-9]+)?(?://[0-9]+)?)\Z")
 _MACRO = re.compile(r"%(?:%|_|-|\{[slodiphvSLODIPHV][0-9]{0,3}[rR]?[-.+,/_=]*\})")
@@ -158,10 +159,11 @@ def _domain(value: str) -> str | None:
     if re.search(r"%(?:%|_|-|\{[^}]*\})\Z", value):
         return None
     plain = _MACRO.sub("x", value)
-    if not _TOP.search(plain):
-        return "its name is not fully qualified"
+    # Lengths first: the search takes the square of them, and the record may be somebody else's.
     if any(not 0 < len(label) < 64 for label in plain.rstrip(".").split(".")) or len(plain) > 253:
         return "its name has an empty or too long label"
+    if not _TOP.search(plain):
+        return "its name is not fully qualified"
     return None
 
 
@@ -430,7 +432,8 @@ def merge(
     """Return a record with terms put in and taken out; every other term stays as it is, in its order.
 
     want: terms that must be there; an address that a present term covers is not named again. remove: terms that must not be there.
-    end: the all of the whole record; where it is not given the present one stays, and a new record gets default_end.
+    end: the all of the whole record, in place of redirect=, which nobody reads beside it; where it is not given the present one stays, and
+    a new record gets default_end.
     """
     terms = list(parse(present).terms) if present else []
     leave = {word.lower() for word in remove} - {word.lower() for word in want}

@@ -154,6 +154,21 @@ def test_what_a_wildcard_may_have_answered_is_not_guarded_by():
     assert plan.make(stands, [want("a.example.test", state="absent", mode="exclusive")], []).changes == []
 
 
+def test_what_a_wildcard_answers_stands_beside_nothing():
+    """It does not apply to a name once that exists (RFC 4592 section 2.2.1)."""
+    name = wire.pack("a.example.test")
+
+    def answered(kind: int, value: str) -> plan.Zone:
+        return zone(("a.example.test", kind, 60, [value]), whole=False)._replace(doubtful=frozenset({(name, kind)}))
+
+    made = plan.make(answered(wire.A, "192.0.2.1"), [want("a.example.test", "x.test", type="CNAME")], [])
+    assert after(made) == {"a.example.test CNAME": ["x.test."]}
+    made = plan.make(answered(wire.CNAME, "park.test."), [want("a.example.test", "x")], [])
+    assert after(made) == {"a.example.test TXT": ['"x"']}
+    both = [want("a.example.test", "park.test", type="CNAME"), want("a.example.test", "x")]
+    assert "would have a CNAME and TXT" in plan.make(answered(wire.CNAME, "park.test."), both, []).faults[0]
+
+
 def test_what_is_new_is_guarded_by_its_name_where_that_is_known():
     wanted = [want("a.example.test", "x"), want("b.example.test", "x"), want("c.example.test", "x")]
     stands = zone(("b.example.test", 1, 60, ["192.0.2.1"]))

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import struct
 import sys
 from pathlib import Path
 
@@ -12,8 +14,11 @@ import dns.flags
 import dns.message
 import dns.rrset
 import pytest
-from goodstanding_src.module_utils.goodstanding.dns import ask, policy, propagation, wire
+from goodstanding_src.library import dns_propagation_info
+from goodstanding_src.module_utils.goodstanding.dns import ask, plan, policy, propagation, run, wire
 from goodstanding_src.module_utils.goodstanding.dns.records import read
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "servers"))
 from dns_server import Server
@@ -223,3 +228,86 @@ def test_a_key_is_limited_to_its_names():
         "update-policy {\n    grant mail subdomain mx1._domainkey.example.test. TXT CNAME;\n    grant mail name example.test. TXT;\n};\n"
     )
     assert "update-owner-match: sub-or-equal\n    update-owner-name: [mx1._domainkey.example.test.]" in policy.knot("mail", grants)
+
+
+@pytest.mark.parametrize("kind", [wire.NS, wire.CNAME, wire.SOA, wire.PTR, wire.MX, wire.A, wire.AAAA])
+@pytest.mark.parametrize("length", [0, 1, 3])
+def test_a_record_that_cannot_hold_what_its_type_says_is_no_answer(kind, length):
+    asked = wire.question(ZONE, wire.TXT)
+    record = b"\xc0\x0c" + struct.pack("!HHIH", kind, wire.IN, 60, length) + b"\1ab"[:length]
+    for counts in ((1, 0, 0), (0, 1, 0), (0, 0, 1)):
+        raw = wire.HEADER.pack(1, 0x8400, 1, *counts) + asked + record
+        assert ask._reply(raw, (ZONE, wire.TXT), ask._Sent(0, asked, None, 0)) is None
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([wire.A, wire.NS, wire.CNAME, wire.SOA, wire.MX, wire.TXT, wire.AAAA, wire.TSIG]),
+            st.sampled_from([wire.IN, wire.IN, wire.ANY]),
+            st.sampled_from([b"", b"\0", b"\xc0\x0c", b"\0\1\xc0\x0c", b"\xc0\x0c\xc0\x0c" + b"\0" * 20, b"\4abcd", b"\xff" * 16]),
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+    st.one_of(st.just(0), st.integers(0, 40)),
+    st.integers(0, 4),
+)
+@settings(max_examples=400, deadline=None)
+def test_no_answer_breaks_what_reads_it(rows, cut, answers):
+    """Whatever a server sends is an answer or none, for whoever looks for servers, records or proofs."""
+    packed = [b"\xc0\x0c" + struct.pack("!HHIH", kind, rdclass, 60, len(data)) + data for kind, rdclass, data in rows]
+    answers = min(answers, len(rows))
+
+    def hostile(server, questions, **options):
+        replies = []
+        for name, kind in questions:
+            asked = wire.question(name, kind)
+            raw = wire.HEADER.pack(1, 0x8400, 1, answers, (len(rows) - answers) // 2, (len(rows) - answers + 1) // 2)
+            raw = (raw + asked + b"".join(packed))[: -cut or None]
+            found = ask._reply(raw, (name, kind), ask._Sent(0, asked, None, 0))
+            assert found is None or isinstance(found, ask.Reply)
+            replies.append(found or ask.Reply("timeout"))
+        return replies
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(propagation, "ask", hostile)
+        found = propagation.discover(ZONE, RESOLVER)
+        propagation.check(ZONE, [WANTED], found.servers[:2] or [propagation.Authority(RESOLVER)])
+        propagation.resolvers([WANTED], [RESOLVER])
+        patch.setattr(run, "ask", hostile)
+        with contextlib.suppress(ask.DnsError):
+            stands = run._by_questions(run.Settings(ZONE), RESOLVER, {WANTED.key, (WANTED.name, wire.CNAME)})
+            plan.diff(ZONE, plan.make(stands, [WANTED], []).changes)
+
+
+def test_a_zone_that_names_other_servers_each_time_is_not_asked_for_ever(monkeypatch):
+    class Endless(World):
+        def __call__(self, server, questions, **options):
+            ((name, kind),) = questions
+            count = len(self.asked)
+            assert count < 10_000, "it never ends"
+            if kind == wire.NS and name == ZONE:
+                self.table[server.address, "example.test", wire.NS] = names(f"n{count}.example.test")
+            if kind == wire.A:
+                self.table[server.address, wire.show(name), wire.A] = wire.RRset(60, (bytes([10, 0, *divmod(count, 256)]),))
+            return super().__call__(server, questions, **options)
+
+    monkeypatch.setattr(propagation, "ask", Endless(dict(TABLE)))
+    assert any("more than 40 name servers" in fault for fault in propagation.discover(ZONE, RESOLVER).faults)
+
+
+def test_a_name_server_with_addresses_without_end_is_not_asked_at_all_of_them(monkeypatch):
+    many = wire.RRset(60, tuple(bytes([10, 0, *divmod(count, 256)]) for count in range(3000)))
+    world = World({**TABLE, ("192.0.2.53", "ns1.example.test", wire.A): many})
+    monkeypatch.setattr(propagation, "ask", world)
+    found = propagation.discover(ZONE, RESOLVER)
+    assert any("ns1.example.test has 3000 addresses" in fault for fault in found.faults)
+    assert len(world.asked) < 100
+
+
+def test_a_zone_that_is_given_twice_is_refused():
+    """Its second row would take the place of the first, and the view of that one would be left out."""
+    rows = [{"name": name, "discover": False, "servers": [], "network": None} for name in ("example.test", "Example.test.")]
+    with pytest.raises(ValueError, match="given twice: give it once, with a row in servers for each view"):
+        dns_propagation_info.prove({"zones": rows, "records": [], "resolver": None, "resolver_port": 53, "resolvers": []})

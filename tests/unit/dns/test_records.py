@@ -116,6 +116,16 @@ def test_records_find_the_longest_zone_and_keys_are_checked():
     assert secret not in repr(inventory.key_of({"key_name": "k", "key_secret": secret}))
 
 
+def test_what_is_to_be_taken_back_in_a_zone_that_is_not_given_is_named():
+    undo = [{"zone": "example.test.", "view": "", "changes": []}, {"zone": "example.test", "view": "int", "changes": []},
+            {"zone": "other.test", "changes": []}]  # fmt: skip
+    _, faults = inventory.jobs({"zones": [{"name": "example.test", "primary": "192.0.2.1"}], "records": [], "undo": undo})
+    assert faults == [
+        "undo in example.test (view int): this zone is not given: give it in zones",
+        "undo in other.test: this zone is not given: give it in zones",
+    ]
+
+
 def test_a_zone_given_twice_and_a_server_by_name_are_refused():
     zone = {"name": "example.test", "primary": "192.0.2.1"}
     with pytest.raises(RecordError, match="given twice"):

@@ -121,6 +121,48 @@ def test_what_cannot_be_merged_is_held(texts, words):
     assert words in held(planned)[("alpha.test", "TXT")]
 
 
+def test_a_look_alike_of_somebody_else_stops_nothing():
+    present = {("alpha.test", "TXT"): ["v=spf10 odd", "v=spf1 include:_spf.x.test +all"]}
+    planned = plan(present, hosts=HOSTS, domains=[{"domain": "alpha.test"}])
+    assert {each.check: each.severity for each in planned.findings if each.subject == "alpha.test"} == {
+        "spf_lookalike": "warning", "spf_everybody": "warning",
+    }  # fmt: skip
+    assert ("alpha.test", "TXT") in by_name(planned)
+    new = plan(present, hosts=HOSTS, domains=[{"domain": "alpha.test", "spf": {"terms": ["ip4:0.0.0.0/1"]}}])
+    assert [each.severity for each in new.findings if "0.0.0.0/1" in each.what] == ["error"], "what the inventory adds does"
+
+
+@pytest.mark.parametrize("what", ["an SPF record", "a DMARC record"])
+def test_what_is_merged_is_held_in_a_zone_of_several_views(what):
+    """Only one view was asked: its terms would be put over those of the other."""
+    zones = [{"name": "Alpha.test.", "view": "ext"}, {"name": "alpha.test", "view": "int"}, *ZONES[1:]]
+    present = {("alpha.test", "TXT"): ["v=spf1 ip4:10.0.0.1 -all"], ("_dmarc.alpha.test", "TXT"): ["v=DMARC1; p=none"]}
+    domains = [{"domain": name, "dmarc": {}, "tls_rpt": {"rua": ["t@alpha.test"]}} for name in ("alpha.test", "beta.test")]
+    planned = plan(present, hosts=HOSTS, domains=domains, zones=zones)
+    name = {"an SPF record": "alpha.test", "a DMARC record": "_dmarc.alpha.test"}[what]
+    assert (name, "TXT") not in by_name(planned)
+    assert f"several views, and {what} of one would be put over those of the others" in held(planned)[(name, "TXT")]
+    assert {("beta.test", "TXT"), ("_dmarc.beta.test", "TXT"), ("_smtp._tls.alpha.test", "TXT")} <= set(by_name(planned))
+
+
+def test_redirect_is_not_taken_out_by_an_all():
+    present = {("alpha.test", "TXT"): ["v=spf1 redirect=_spf.hoster.test"]}
+
+    def spf(**wanted):
+        planned = plan(present, hosts=HOSTS, domains=[{"domain": "alpha.test", "spf": wanted}])
+        row = by_name(planned).get(("alpha.test", "TXT"))
+        return row["values"][0] if row else held(planned)[("alpha.test", "TXT")]
+
+    addresses = "ip4:198.51.100.11 ip4:198.51.100.12"
+    assert spf() == f"v=spf1 {addresses} redirect=_spf.hoster.test"
+    assert "redirect=_spf.hoster.test, by which others send" in spf(all="-all")
+    assert spf(all="-all", remove=["REDIRECT=_spf.hoster.test"]) == f"v=spf1 {addresses} -all"
+    moved = {"all": "-all", "remove": ["redirect=_spf.hoster.test"], "include": ["_spf.hoster.test"]}
+    assert spf(**moved) == f"v=spf1 {addresses} include:_spf.hoster.test -all"
+    present[("alpha.test", "TXT")] = ["v=spf1 mx ~all redirect=_spf.hoster.test"]
+    assert spf(all="-all") == f"v=spf1 {addresses} mx -all", "beside all nobody reads it"
+
+
 def test_nothing_is_put_beside_a_cname():
     class Led(World):
         def __missing__(self, key):
@@ -128,6 +170,99 @@ def test_nothing_is_put_beside_a_cname():
 
     planned = desired.plan({"zones": ZONES, "domains": [{"domain": "alpha.test", "spf": False, "dmarc": {}}]}, Led({}))
     assert "CNAME to elsewhere.test" in held(planned)[("_dmarc.alpha.test", "TXT")]
+
+
+class Wild(World):
+    """A table with wildcards, by the name above: what does not exist there is answered by them."""
+
+    def __init__(self, wild, records=None):
+        super().__init__(records or {})
+        self.wild = wild
+
+    def __missing__(self, key):
+        reply, (name, kind) = super().__missing__(key), key
+        above = next((each for each in self.wild if reply.rcode == "NXDOMAIN" and name.endswith(f".{each}")), None)
+        values = self.wild.get(above, {})
+        if "CNAME" in values:
+            return Reply("NOERROR", target=values["CNAME"])
+        return Reply("NOERROR", tuple(values[kind])) if kind in values else reply
+
+
+WILD_FLEET = {
+    "zones": ZONES, "nowhere": "0123456789ab", "dkim": [{"domain": "alpha.test", "selector": "s1", "record": GOOD}],
+    "domains": [{"domain": "news.alpha.test", "dmarc": {"rua": ["d@alpha.test"]}}],
+}  # fmt: skip
+BELOW = {("news.alpha.test", "TXT"), ("_dmarc.news.alpha.test", "TXT"), ("s1._domainkey.alpha.test", "TXT")}
+
+
+@pytest.mark.parametrize(
+    "wild",
+    [
+        {"alpha.test": {"TXT": ["v=spf1 -all"]}},
+        {"alpha.test": {"CNAME": "park.test"}},
+        {"_domainkey.alpha.test": {"TXT": ["v=DKIM1; p="]}},
+        {"_domainkey.alpha.test": {"TXT": [f"v=DKIM1; p={P1024}"]}},
+    ],
+    ids=["spf", "cname", "revoked", "key"],
+)
+def test_what_a_wildcard_answers_does_not_stand_there(wild):
+    planned = desired.plan(WILD_FLEET, Wild(wild))
+    assert planned.held == []
+    assert set(by_name(planned)) == BELOW
+
+
+def test_what_stands_beside_a_wildcard_of_the_same_is_held():
+    """A name below one that exists is no wildcard's (RFC 4592 section 2.2.1), or one of its own."""
+    wild = {"_domainkey.alpha.test": {"TXT": ["v=DKIM1; p="]}}
+    planned = desired.plan(WILD_FLEET, Real(wild, {S1: ["v=DKIM1; p="]}))
+    assert "was revoked" in held(planned)[S1]
+    other = desired.plan(WILD_FLEET, Wild({"s1._domainkey.alpha.test": {"TXT": ["v=DKIM1; p="]}}, {S1: ["v=DKIM1; p="]}))
+    assert "was revoked" in held(other)[S1]
+
+
+class Real(Wild):
+    """Below a name that exists the wildcard above it answers nothing."""
+
+    def __missing__(self, key):
+        return Reply("NXDOMAIN") if any(key[0].endswith(f".{name}") for name, _ in self.records) else super().__missing__(key)
+
+
+def settled(present, world, domain):
+    planned = plan(present, hosts=HOSTS, domains=[{"domain": "alpha.test", **domain}])
+    spent = {"alpha.test": answered({**present, **world}, lambda table: desired.spend(planned, "alpha.test", table))[0]}
+    return desired.settle(planned, spent)
+
+
+@pytest.mark.parametrize(
+    ("includes", "check"),
+    [(["gone.test"], "spf_include"), ([f"i{at}.test" for at in range(11)], "spf_lookups"), (["nested.test"], "spf_include")],
+)
+def test_a_standing_fault_of_one_domain_stops_nobody(includes, check):
+    """Whoever runs the included name took it away: that domain's mail is judged by it, the others' records are not."""
+    present = {("alpha.test", "TXT"): [f"v=spf1 {' '.join(f'include:{name}' for name in includes)} -all"]}
+    world = {(f"i{at}.test", "TXT"): ["v=spf1 ip4:203.0.113.1 -all"] for at in range(12)}
+    world[("nested.test", "TXT")] = ["v=spf1 include:gone.test -all"]
+    found = settled(present, world, {})
+    assert [each.check for each in found.findings if each.severity == "error"] == []
+    assert check in {each.check for each in found.findings}
+    assert (found.held, ("alpha.test", "TXT") in by_name(found)) == ([], True)
+    less = settled(present, world, {"spf": {"remove": [f"include:{includes[-1]}"], "include": ["i11.test"]}})
+    assert (less.held, ("alpha.test", "TXT") in by_name(less)) == ([], True), "no worse than it was"
+
+
+@pytest.mark.parametrize("include", ["gone.test", "none.test", "nested.test"])
+def test_a_new_fault_holds_its_own_record_alone(include):
+    present = {("alpha.test", "TXT"): ["v=spf1 include:i1.test -all"]}
+    world = {
+        ("i1.test", "TXT"): ["v=spf1 -all"],
+        ("none.test", "TXT"): ["hello"],
+        ("nested.test", "TXT"): ["v=spf1 include:gone.test -all"],
+    }
+    for wanted in ({"include": [include]}, {"include": [include], "remove": ["include:i1.test"]}):
+        found = settled(present, world, {"spf": wanted})
+        assert "would break" in held(found)[("alpha.test", "TXT")]
+        assert ("alpha.test", "TXT") not in by_name(found)
+        assert [each for each in found.findings if each.severity == "error" and each.subject != "alpha.test"] == []
 
 
 def test_an_spf_record_that_would_break_the_limit_is_held():
@@ -143,11 +278,13 @@ def test_an_spf_record_that_would_break_the_limit_is_held():
         assert (("alpha.test", "TXT") in held(settled)) is not kept
 
 
-def stage(present, **wanted):
-    records = {("_dmarc.alpha.test", "TXT"): present} if present else {}
-    planned = plan(records, domains=[{"domain": "alpha.test", "spf": False, "dmarc": wanted}])
-    row = by_name(planned).get(("_dmarc.alpha.test", "TXT"))
-    return row["values"][0] if row else held(planned)[("_dmarc.alpha.test", "TXT")]
+def stage(present, domain="alpha.test", above=(), **wanted):
+    at = f"_dmarc.{domain}"
+    records = {(at, "TXT"): present} if present else {}
+    records.update({("_dmarc.alpha.test", "TXT"): above} if above != () else {})
+    planned = plan(records, domains=[{"domain": domain, "spf": False, "dmarc": wanted}])
+    row = by_name(planned).get((at, "TXT"))
+    return row["values"][0] if row else held(planned)[(at, "TXT")]
 
 
 @pytest.mark.parametrize(
@@ -164,10 +301,38 @@ def stage(present, **wanted):
         (["v=DMARC1; p=reject"], {"policy": "none"}, "would be weaker"),
         (["v=DMARC1; p=none", "v=DMARC1; p=reject"], {"policy": "none"}, "2 DMARC records"),
         (None, {"policy": "none", "rua": ["d@alpha.test"]}, "v=DMARC1"),
+        (["v=DMARC1; p=reject; sp=reject"], {"policy": "reject", "sp": "none"}, "Set dmarc.sp to reject, or"),
+        (["v=DMARC1; p=reject"], {"policy": "reject", "sp": "none"}, "p=reject; sp=none would be weaker"),
+        (["v=DMARC1; p=reject"], {"policy": "reject", "np": "quarantine"}, "Set dmarc.np to reject, or"),
+        (["v=DMARC1; p=none; sp=reject"], {"testing": True}, "would be weaker"),
+        (["v=DMARC1; p=reject"], {"policy": "reject", "sp": "none", "may_weaken": True}, "v=DMARC1; p=reject; sp=none"),
+        (["v=DMARC1; p=reject; sp=none"], {"policy": "reject"}, "v=DMARC1; p=reject; sp=none"),
+        (["v=DMARC1; p=none"], {"policy": "quarantine", "sp": "none"}, "v=DMARC1; p=quarantine; sp=none"),
     ],
 )
 def test_stages_of_dmarc(present, wanted, comes):
     assert comes in stage(present, **wanted)
+
+
+@pytest.mark.parametrize(
+    ("above", "wanted", "comes"),
+    [
+        (["v=DMARC1; p=reject"], {"policy": "none"}, "p=reject of alpha.test applies now, and v=DMARC1; p=none would be weaker"),
+        (["v=DMARC1; p=reject; sp=quarantine"], {"policy": "none"}, "Set dmarc.policy to quarantine, or"),
+        (["v=DMARC1; p=reject"], {"policy": "none", "may_weaken": True}, "v=DMARC1; p=none"),
+        (["v=DMARC1; p=reject; sp=none"], {"policy": "none"}, "v=DMARC1; p=none"),
+        (["v=DMARC1; p=quarantine; t=y"], {"policy": "none"}, "v=DMARC1; p=none"),
+        (["v=DMARC1; p=reject"], {"policy": "reject"}, "v=DMARC1; p=reject"),
+        (["v=DMARC1; p=quarantine"], {"policy": "reject"}, "v=DMARC1; p=reject"),
+        (["v=DMARC1; p=none"], {"policy": "reject"}, "from p=none of alpha.test to p=reject is more than one step"),
+        ([], {"policy": "reject"}, "from no record to p=reject is more than one step"),
+        ([], {"policy": "quarantine"}, "v=DMARC1; p=quarantine"),
+        (None, {"policy": "none"}, "it is not known what applies now (_dmarc.alpha.test TXT: 127.0.0.1 answered SERVFAIL)"),
+        (None, {"policy": "none", "may_weaken": True}, "v=DMARC1; p=none"),
+    ],
+)
+def test_what_applies_from_above_is_not_weakened_either(above, wanted, comes):
+    assert comes in stage(None, "news.alpha.test", above, **wanted)
 
 
 def test_a_domain_without_dmarc_in_the_inventory_keeps_what_it_has():
@@ -280,6 +445,16 @@ def test_the_module_asks_the_zones_own_servers():
     assert result["budgets"]["alpha.test"]["before"] == {"lookups": 2, "voids": 1, "unknown": []}
     assert not [asked for asked in resolver.asked if asked.name == "alpha.test."]
     assert ("_dmarc.alpha.test", "TXT") in records
+
+
+def test_the_module_tells_a_wildcard_by_a_label_that_nobody_uses(monkeypatch):
+    monkeypatch.setattr(mail_dns_plan_info.secrets, "token_hex", lambda octets: "nobody")
+    wild = {(f"{name}alpha.test", "CNAME"): ["park.test"] for name in ("_dmarc.", "nobody.", "nobody._dmarc.")}
+    for zone, why in ((wild, []), (dict(list(wild.items())[:2]), ["a CNAME to park.test stands there, and nothing may stand beside one"])):
+        with zone_server(zone, authoritative=True) as primary:
+            zones = [{**each, "servers": [{"address": "127.0.0.1", "port": primary.port}]} for each in ZONES]
+            result = mail_dns_plan_info.make({**PARAMS, "zones": zones, "resolvers": ["127.0.0.1"], "port": primary.port})
+        assert [row["why"] for row in result["held"] if row["name"] == "_dmarc.alpha.test"] == why
 
 
 def test_a_server_that_is_none_of_the_zones_says_nothing():

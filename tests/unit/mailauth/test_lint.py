@@ -186,6 +186,12 @@ SPF = {
     "spf1 mx -all": "spf_lookalike",
     '"v=spf1 mx -all"': "spf_lookalike",
     " v=spf1 mx -all": "spf_lookalike",
+    "'v = spf1 mx": "spf_lookalike",
+    # Sender ID (RFC 4406), and a token of somebody else's.
+    "spf2.0/pra include:x.test -all": None,
+    "spf2.0/mfrom,pra -all": None,
+    "spf-verification=1": None,
+    "spf": None,
 }
 
 
@@ -204,6 +210,18 @@ def test_what_the_linter_calls_broken_pyspf_calls_a_permanent_error(text):
     query.dns = lambda *_, **__: []
     query.dns_spf = lambda domain: None
     assert query.check(spf=text)[0] == "permerror"
+
+
+def test_a_name_that_is_too_long_is_refused_before_it_is_searched(monkeypatch):
+    """The search for its last label takes the square of its length, and the record may be somebody else's."""
+
+    class Never:
+        def search(self, text):
+            raise AssertionError(f"{len(text)} octets are searched")
+
+    monkeypatch.setattr(spf, "_TOP", Never())
+    for name in ("x." + "a" * 300 + "_", "x" + ".aaaaaaa" * 40):
+        assert checks(spf.lint("alpha.test", [f"v=spf1 a:{name} -all"])) == {"spf_syntax"}
 
 
 def test_spf_counts_records_and_octets():

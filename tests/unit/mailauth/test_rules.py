@@ -64,6 +64,18 @@ def test_an_answer_that_did_not_come_is_never_a_pass(change, wanted):
     assert result({**BASE, **change})[0].result == wanted
 
 
+def test_a_term_that_is_longer_than_any_name_is_not_evaluated(monkeypatch):
+    """pyspf takes the square of its length."""
+
+    def search(*_):
+        raise AssertionError("pyspf reads it")
+
+    monkeypatch.setattr(evaluate.library.query, "check0", search)
+    for record in ("v=spf1 a:x." + "a" * 600 + "_ -all", "v=spf1 " + "%{" * 300):
+        found, _ = result({**BASE, ("alpha.test", "TXT"): [record]})
+        assert (found.result, found.why) == ("unknown", "alpha.test TXT: its SPF record has a term of more than 512 characters")
+
+
 def test_all_hosts_of_an_mx_are_asked_in_one_round():
     _, rounds = result(BASE, A)
     assert [len(each) for each in rounds] == [1, 1, 1, 2]
