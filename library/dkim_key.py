@@ -185,6 +185,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.goodstanding.dkim import hostkeys, signers, transfer
 from ..module_utils.goodstanding.dkim.hostkeys import Done, Ring, Rules, Wanted
+from ..module_utils.goodstanding.dkim.record import RecordError
 from ..module_utils.goodstanding.host.command import runner
 from ..module_utils.goodstanding.host.files import HostError, Run, alone
 
@@ -239,11 +240,11 @@ def _bring(module: AnsibleModule, run: Run) -> list[Done]:
             ring.rules = ring.rules._replace(short=entry["allow_1024"])
             try:
                 done.append(ring.bring(_wanted(entry, p, signer)))
-            except HostError as exc:
+            except (HostError, RecordError) as exc:
                 if not entry["sealed"]:
                     raise
                 refused.append(str(exc))
-    except HostError as exc:
+    except (HostError, RecordError) as exc:
         ring.book.save()
         module.fail_json(msg=str(exc), **_told(done))
     ring.book.save()

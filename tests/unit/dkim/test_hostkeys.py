@@ -300,6 +300,23 @@ def test_a_copy_that_cannot_be_opened_keeps_no_other_from_the_host(host):
     assert not os.path.exists(transfer.path())
 
 
+@pytest.mark.parametrize(("tag", "value"), [("n", "a; b"), ("spki", "a;b"), ("n", "\n"), ("1", "x")])
+def test_a_tag_that_is_none_is_told_and_what_was_done_before_is_in_the_book(host, tag, value):
+    plain = {name: spec.get("default") for name, spec in dkim_key._KEY.items()}
+    bad = {**plain, "domain": "b.test", "selector": "x", "tags": {tag: value}}
+    p = {"slot_rest": 7, "lab_only": False, "signer": "opendkim", "host": "mx1", "regenerate": "partial_idempotence", "domains": [],
+         "types": [], "keys": [{**plain, "domain": "a.test", "selector": "x"}, bad], "directory": str(host / "keys"), "user": ""}  # fmt: skip
+
+    def fail_json(msg, **told):
+        raise HostError(f"{msg} but {[row['domain'] for row in told['keys']]}")
+
+    module = types.SimpleNamespace(params=p, check_mode=False, fail_json=fail_json)
+    with pytest.raises(HostError, match=rf"(?s)^{tag}=.* cannot be a tag .* but \['a.test'\]$"):
+        dkim_key._bring(module, lambda *words: (0, "", ""))
+    book = json.loads((host / "state" / selectors.FILE).read_text())
+    assert [row["domain"] for row in book["keys"]] == ["a.test"]
+
+
 def test_a_handed_over_key_takes_no_selector_of_another_key(host):
     made, old = ring().bring(RSA._replace(domain="b.test", selector="x")), ring().bring(RSA._replace(selector="x"))
     assert made.row.fingerprint != old.row.fingerprint
