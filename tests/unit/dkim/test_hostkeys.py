@@ -208,6 +208,23 @@ def test_a_run_that_was_killed_before_its_file_was_written_is_taken_up(host, mon
     assert (done.row.fingerprint, done.row.state) == (row.fingerprint, "present")
 
 
+def test_a_run_that_was_killed_while_a_file_changed_its_format_leaves_the_book_and_the_signer_a_key(host, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    made, older = ring().bring(ED), signers.of
+    (host / "table").write_text(made.row.path)  # the signer's configuration names it
+    monkeypatch.setattr(signers, "of", lambda *words: older(*words)._replace(version="Rspamd 3.13.2"))
+    with monkeypatch.context() as killed, pytest.raises(Killed):
+        killed.setattr(Ring, "_put", lambda *words: (_ for _ in ()).throw(Killed))
+        ring().bring(ED)
+    assert selectors.read().of("example.test", made.selector).path == made.row.path and os.path.exists(made.row.path)
+    done = ring().bring(ED)
+    assert b"BEGIN PRIVATE KEY" in content(done)
+    assert (done.row.path, done.row.fingerprint) == (made.row.path, made.row.fingerprint)
+    assert os.listdir(host / "keys") == [os.path.basename(made.row.path)] and not ring().bring(ED).changed
+
+
 def test_the_book_comes_back_from_the_journal(host):
     first = ring()
     first.bring(RSA)
