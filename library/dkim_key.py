@@ -119,10 +119,6 @@ options:
     type: str
     choices: [auto, opendkim, rspamd, dkimpy]
     default: auto
-  user:
-    description: Whom the keys belong to, where the signer runs as another user than Debian's.
-    type: str
-    default: ""
   directory:
     description: >-
       Where the keys are. V(/etc/dkimkeys) for OpenDKIM and V(/var/lib/rspamd/dkim) for Rspamd; made as the user's own, 0700.
@@ -208,7 +204,7 @@ _KEY: dict[str, dict] = {
 
 def _wanted(entry: dict, p: dict, signer: str) -> Wanted:
     return Wanted(
-        entry["domain"], entry["selector"], entry["type"], entry["size"] or 0, entry["state"], signer, p["directory"] or "", p["user"],
+        entry["domain"], entry["selector"], entry["type"], entry["size"] or 0, entry["state"], signer, p["directory"] or "",
         "" if entry["format"] == "auto" else entry["format"], entry["source"] or "", entry["slot"],
         tuple((tag, str(value)) for tag, value in entry["tags"].items()), entry["fingerprint"],
         entry["sealed"],
@@ -281,7 +277,6 @@ def main() -> None:
             "tags": {"type": "dict", "default": {}},
             "regenerate": {"type": "str", "choices": list(hostkeys.REGENERATE), "default": "partial_idempotence"},
             "signer": {"type": "str", "choices": ["auto", *signers.NAMES], "default": "auto"},
-            "user": {"type": "str", "default": ""},
             "directory": {"type": "path"},
             "host": {"type": "str", "default": ""},
             "slot_rest": {"type": "float", "default": 7},

@@ -39,7 +39,6 @@ class Wanted(t.NamedTuple):
     state: str = "present"
     signer: str = "opendkim"
     directory: str = ""
-    user: str = ""
     form: str = ""
     source: str = ""
     slot: bool = False
@@ -118,10 +117,9 @@ class Ring:
         return row
 
     def _signer(self, want: Wanted) -> signers.Signer:
-        name = f"{want.signer} {want.user}"
-        if name not in self.signers:
-            self.signers[name] = signers.of(self.run, want.signer, want.user)
-        return self.signers[name]
+        if want.signer not in self.signers:
+            self.signers[want.signer] = signers.of(self.run, want.signer)
+        return self.signers[want.signer]
 
     def _present(self, want: Wanted, before: Row | None) -> Done:
         if want.source or want.fingerprint:

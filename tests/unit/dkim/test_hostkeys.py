@@ -33,7 +33,7 @@ def host(tmp_path, monkeypatch):
     monkeypatch.setattr(signers.opendkim, "CONF", str(tmp_path / "conf"))
     monkeypatch.setattr(signers.opendkim, "KEY_TABLE", str(tmp_path / "table"))
     me = safety.Daemon(getpass.getuser(), os.geteuid(), os.getegid())
-    monkeypatch.setattr(signers, "of", lambda run, name, user="": signers.Signer(name, "Rspamd 3.4", me, str(tmp_path / "keys"), False))
+    monkeypatch.setattr(signers, "of", lambda run, name: signers.Signer(name, "Rspamd 3.4", me, str(tmp_path / "keys"), False))
     made = keys.make
     monkeypatch.setattr(keys, "make", lambda kind, size=2048, short=False: made(kind, 1024 if kind == "rsa" else size, True))
     return tmp_path
@@ -305,7 +305,7 @@ def test_a_copy_that_cannot_be_opened_keeps_no_other_from_the_host(host):
     plain = {name: spec.get("default") for name, spec in dkim_key._KEY.items()}
     good = {**plain, "domain": "example.test", "selector": "x", "fingerprint": made.row.fingerprint, "sealed": sealed}
     p = {"slot_rest": 7, "lab_only": False, "signer": "opendkim", "host": "mx2", "regenerate": "partial_idempotence", "domains": [],
-         "types": [], "keys": [{**good, "selector": "y"}, good], "directory": str(host / "other"), "user": ""}  # fmt: skip
+         "types": [], "keys": [{**good, "selector": "y"}, good], "directory": str(host / "other")}  # fmt: skip
 
     def fail_json(msg, **told):
         raise HostError(f"{msg} but {[row['selector'] for row in told['keys']]}")
@@ -322,7 +322,7 @@ def test_a_tag_that_is_none_is_told_and_what_was_done_before_is_in_the_book(host
     plain = {name: spec.get("default") for name, spec in dkim_key._KEY.items()}
     bad = {**plain, "domain": "b.test", "selector": "x", "tags": {tag: value}}
     p = {"slot_rest": 7, "lab_only": False, "signer": "opendkim", "host": "mx1", "regenerate": "partial_idempotence", "domains": [],
-         "types": [], "keys": [{**plain, "domain": "a.test", "selector": "x"}, bad], "directory": str(host / "keys"), "user": ""}  # fmt: skip
+         "types": [], "keys": [{**plain, "domain": "a.test", "selector": "x"}, bad], "directory": str(host / "keys")}  # fmt: skip
 
     def fail_json(msg, **told):
         raise HostError(f"{msg} but {[row['domain'] for row in told['keys']]}")
