@@ -119,6 +119,10 @@ options:
     description: Let O(retire_days) be fewer than 7, as a lab needs it. Mail in queues may then fail at receivers.
     type: bool
     default: false
+  slot_rest:
+    description: Days for which a fixed selector rests at least, as M(dkim_key) takes it; O(retire_days), where that is more.
+    type: float
+    default: 7
   run:
     description: >-
       A name of this run alone. Where another run is just taking records away, this one waits for up to a minute.
@@ -340,7 +344,7 @@ def run(p: Row, now: float, check_mode: bool) -> Row:
     """Return the module's result. The slots are saved before anybody learns what is due."""
     rules = Policy(
         p["retire_days"] * rotation.DAY, p["keep_days"] * rotation.DAY, p["canary"], gravestone=p["gravestone"], lab_only=p["lab_only"],
-        lost=tuple(p["lost"]),
+        lost=tuple(p["lost"]), rest=p["slot_rest"] * rotation.DAY,
     )  # fmt: skip
     rules.checked()
     customers = {str(domain).lower(): str(zone).lower().rstrip(".") for domain, zone in p["customers"].items()}
@@ -425,6 +429,7 @@ def main() -> None:
             "lost": {"type": "list", "elements": "str", "default": []},
             "inventory": {"type": "list", "elements": "str", "default": []},
             "lab_only": {"type": "bool", "default": False},
+            "slot_rest": {"type": "float", "default": 7},
             "run": {"type": "str", "default": ""},
             "round": {"type": "int", "default": 1},
             "before": {**LIST, "default": []},

@@ -40,7 +40,8 @@ class RotationError(ValueError):
 class Policy(t.NamedTuple):
     """How careful it is. retire: seconds for which the record of a key stays after it signed last; keep: for which it stays revoked before
     the key is destroyed; canary: the host that switches first; engines: how many must verify; lab_only: retire may be below the floor;
-    lost: hosts whose keys are in strange hands and are revoked now, whatever becomes of mail that they signed."""
+    lost: hosts whose keys are in strange hands and are revoked now, whatever becomes of mail that they signed; rest: seconds for which the
+    hosts let a fixed selector rest."""
 
     retire: float = 14 * DAY
     keep: float = 30 * DAY
@@ -49,6 +50,7 @@ class Policy(t.NamedTuple):
     gravestone: bool = True
     lab_only: bool = False
     lost: tuple[str, ...] = ()
+    rest: float = 0.0
 
     def checked(self) -> Policy:
         if self.retire < FLOOR and not self.lab_only:
@@ -304,7 +306,7 @@ def _joined(slots: list[Slot], wish: Wish, lead: Slot, now: float) -> list[Slot]
 
 
 def _rest(policy: Policy) -> float:
-    return policy.retire if policy.lab_only else max(policy.retire, FLOOR)
+    return max(policy.retire, policy.rest, 0.0 if policy.lab_only else FLOOR)
 
 
 def _free(slots: list[Slot], wish: Wish, policy: Policy, now: float) -> str:

@@ -25,15 +25,18 @@ def play(tmp_path, monkeypatch):
     def run(look=None, check=False, **more):
         monkeypatch.setattr(served, "zones", lambda *_: {wire.pack("a.test"): served.Zone(wire.pack("a.test"), [], [], [])})
         seen = look or {}
-        monkeypatch.setattr(
-            served, "look", lambda slots, *_: served.Looked({slot.key: seen.get(slot.selector, Seen()) for slot in slots}, {}, [])
-        )
+
+        def played(slots, cnames, *_):
+            found = {slot.key: seen.get(slot.selector, Seen()) for slot in slots}
+            return served.Looked(found, {row["name"]: "proven" for row in cnames}, [])
+
+        monkeypatch.setattr(served, "look", played)
         p = {
             "state": "moved", "state_url": f"sqlite:///{tmp_path}/store.db", "hosts": {}, "customers": {}, "slots": 3, "zones": [],
             "proof_zones": [], "resolver": "127.0.0.1", "resolver_port": 53, "ttl": 60, "rotation": "", "rotate_days": 0,
             "emergency": False,
             "undo": "", "retire_days": 14, "keep_days": 30, "canary": "", "gravestone": True, "lost": [],
-            "inventory": [], "lab_only": False, "run": "mine", "round": 1,
+            "inventory": [], "lab_only": False, "slot_rest": 7, "run": "mine", "round": 1,
             "before": [], "patience": 0, "every": 5,
         } | more  # fmt: skip
         return dkim_rotation.run(p, time.time(), check)
@@ -192,3 +195,14 @@ def test_a_host_that_cannot_be_looked_at_makes_nothing_for_others(play):
     hosts = {name: {**host()["mx1"], "shared": {"a.test": "mx"}} for name in ("mx1", "mx2")}
     hosts["mx1"]["seen"] = {"msg": "the signer is down"}
     assert list(play(hosts=hosts)["make"]) == ["mx2"]
+
+
+def test_a_fixed_selector_rests_as_long_as_its_host_lets_it(play):
+    there = host()
+    there["mx1"]["domains"] = ["c.test"]
+    gone = Slot("mx1", "c.test", "s1.mx1", "rsa", "gravestone", time.time() - 15 * DAY, "one", "SHA256:x", RECORD, True, fixed=True)
+    rotations.save(play.store(), rotations.load(play.store()), [gone])
+    asked = {"hosts": there, "customers": {"c.test": "a.test"}, "slots": 1, "rotation": "two"}
+    result = play(**asked, slot_rest=30)
+    assert result["make"] == {} and [slot["state"] for slot in result["slots"]] == ["gravestone"]
+    assert [row["selector"] for row in play(**asked)["make"]["mx1"]] == ["s1.mx1"]
