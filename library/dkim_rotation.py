@@ -72,7 +72,8 @@ options:
     default: 3600
   rotation:
     description: >-
-      The name of a rotation that is wanted now; each line of keys that has none of this name gets one. A second run with it goes on.
+      The name of a rotation that is wanted now; each line of keys that has none of this name gets one. A second run with it goes on. With
+      O(emergency) another name is another emergency.
     type: str
     default: ""
   rotate_days:
@@ -80,7 +81,9 @@ options:
     type: float
     default: 0
   emergency:
-    description: The present keys may be in strange hands. New ones come now, and the old are revoked as soon as the new ones sign.
+    description: >-
+      The present keys may be in strange hands. New ones come now, whatever O(rotation) they are of, and the old are revoked as soon as the
+      new ones sign. Set again within a day, it goes on with those.
     type: bool
     default: false
   undo:
@@ -241,6 +244,7 @@ pause:
 """
 
 import datetime
+import re
 import time
 import typing as t
 
@@ -285,6 +289,17 @@ def check_lost(lost: list[str], hosts: t.Container[str], slots: list[Slot]) -> N
             )
 
 
+def name_of(p: Row, slots: list[Slot], now: float, day: str) -> str:
+    """Return the name of the rotation that is wanted now, or an empty text. An emergency has one of its own, since what was reached under
+    the name of a planned rotation is what was stolen; the same flag goes on with it for a day, whatever midnight in UTC is here."""
+    if not p["emergency"]:
+        return str(p["rotation"])
+    more = f"-{p['rotation']}" if p["rotation"] else ""
+    mine = re.compile(rf"emergency-\d{{8}}{re.escape(more)}")
+    going = [slot for slot in slots if slot.urgent and now - slot.begun < rotation.DAY and mine.fullmatch(slot.rotation)]
+    return max(going, key=lambda slot: slot.begun).rotation if going else f"emergency-{day}{more}"
+
+
 def begun(
     p: Row, slots: list[Slot], wanted: list[rotation.Wish], rules: Policy, now: float, hosts: dict[str, fleet.Host]
 ) -> tuple[list[Slot], list[rotation.Act], list[str]]:
@@ -295,7 +310,7 @@ def begun(
         slots, told = fleet.taken_back(slots, p["undo"])
         return slots, [], told
     day = datetime.datetime.fromtimestamp(now, datetime.timezone.utc).strftime("%Y%m%d")
-    named = p["rotation"] or (f"emergency-{day}" if p["emergency"] else "")
+    named = name_of(p, slots, now, day)
     seen = fleet.seen(slots, hosts, {}, {})
     # Only a host that was looked at can make for others, or take what they made.
     able = [wish for wish in wanted if not wish.shared or hosts[wish.host].looked_at]

@@ -197,6 +197,29 @@ def test_a_host_that_cannot_be_looked_at_makes_nothing_for_others(play):
     assert list(play(hosts=hosts)["make"]) == ["mx2"]
 
 
+# After a break-in
+
+
+def test_an_emergency_replaces_keys_of_the_rotation_whose_name_is_still_set(play):
+    slot = Slot("mx1", "a.test", "x", "rsa", "active", 1.0, "2026-11", "SHA256:x", RECORD, True, 1.0, begun=1.0)
+    rotations.save(play.store(), rotations.load(play.store()), [slot])
+    (made,) = play(hosts=host(["x"], ["x"]), rotation="2026-11", emergency=True)["make"]["mx1"]
+    again = play(hosts=host(["x"], ["x"]), rotation="2026-11", emergency=True)
+    assert again["make"]["mx1"] == [made] and len(again["slots"]) == 2
+    assert len(play(hosts=host(["x"], ["x", made["selector"]]), rotation="2026-11", emergency=True)["slots"]) == 2
+
+
+def test_an_emergency_that_began_before_midnight_goes_on_after_it(play):
+    now = time.time()
+    name = f"emergency-{time.strftime('%Y%m%d', time.gmtime(now - DAY))}"
+    slot = Slot("mx1", "a.test", "x", "rsa", "active", now - 600, name, "SHA256:x", RECORD, True, now, urgent=True, begun=now - 600)
+    rotations.save(play.store(), rotations.load(play.store()), [slot])
+    look = {"x": Seen(primary="equal", served=True)}
+    assert play(look, hosts=host(["x"], ["x"]), emergency=True)["make"] == {}
+    rotations.save(play.store(), rotations.load(play.store()), [slot._replace(begun=now - 2 * DAY)])
+    assert play(look, hosts=host(["x"], ["x"]), emergency=True)["make"] != {}
+
+
 def test_a_fixed_selector_rests_as_long_as_its_host_lets_it(play):
     there = host()
     there["mx1"]["domains"] = ["c.test"]
