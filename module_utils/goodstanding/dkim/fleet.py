@@ -93,8 +93,9 @@ def _label(text: str) -> str:
 
 def due(slots: list[Slot], wanted: list[Wish], rotation: str, every: float, now: float, missing: t.Container[Key] = (),
         behind: t.Container[Wish] = ()) -> list[Wish]:  # fmt: skip
-    """Return the lines that are to have a new key: those that never had one, those whose key is missing, those that this rotation, named by
-    a person, has not reached, those whose newest key is older than every seconds (0: never), and those behind the others who share it."""
+    """Return the lines that are to have a new key: those that never had one, those whose key is missing or went with a lost host,
+    those that this rotation, named by a person, has not reached, those whose newest key is older than every seconds (0: never), and
+    those behind the others who share it."""
     lines: dict[Key, list[Slot]] = {}
     for slot in slots:
         lines.setdefault(slot.line, []).append(slot)
@@ -104,14 +105,21 @@ def due(slots: list[Slot], wanted: list[Wish], rotation: str, every: float, now:
         named = rotation and all(slot.rotation != rotation for slot in mine)
         # A key that was taken back at once is no reason for the next one: then a person says when.
         old = every and mine and all(now - slot.begun >= every for slot in mine)
-        if not mine or named or old or wish in behind or any(slot.key in missing for slot in mine):
+        newest = max(mine, key=lambda slot: slot.begun, default=None)
+        anew = newest is None or (newest.state in GONE and not newest.rotation)  # its host was lost, and is back
+        if anew or named or old or wish in behind or any(slot.key in missing for slot in mine):
             found.append(wish)
     return found
 
 
 def missing(slots: list[Slot], hosts: t.Mapping[str, Host]) -> set[Key]:
-    """Return the keys in use that their hosts do not hold and do not sign with: such a host was set up anew."""
-    return {slot.key for slot in slots if slot.state == "active" and slot.host in hosts and _missing(hosts[slot.host], slot)}
+    """Return the keys in use that their hosts do not hold and do not sign with: such a host was set up anew. Those of a kind that its
+    signer cannot sign with are none: left() has them."""
+    return {
+        slot.key
+        for slot in slots
+        if slot.state == "active" and slot.host in hosts and slot.kind in hosts[slot.host].kinds and _missing(hosts[slot.host], slot)
+    }
 
 
 def _missing(host: Host, slot: Slot) -> bool:

@@ -220,6 +220,15 @@ def test_an_emergency_that_began_before_midnight_goes_on_after_it(play):
     assert play(look, hosts=host(["x"], ["x"]), emergency=True)["make"] != {}
 
 
+def test_a_host_that_was_lost_and_is_back_gets_a_key_and_one_whose_key_was_taken_back_does_not(play):
+    lost = Slot("mx1", "a.test", "x", "rsa", "gravestone", 1.0, "", "SHA256:x", RECORD, True, begun=1.0)
+    rotations.save(play.store(), rotations.load(play.store()), [lost])
+    assert len(play(hosts=host())["make"]["mx1"]) == 1
+    back = lost._replace(selector="y", state="removed", rotation="one", begun=2.0)
+    rotations.save(play.store(), rotations.load(play.store()), [lost, back])
+    assert play(hosts=host())["make"] == {}
+
+
 def test_a_fixed_selector_rests_as_long_as_its_host_lets_it(play):
     there = host()
     there["mx1"]["domains"] = ["c.test"]
