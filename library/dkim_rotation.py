@@ -314,6 +314,7 @@ def begun(
     seen = fleet.seen(slots, hosts, {}, {})
     # Only a host that was looked at can make for others, or take what they made.
     able = [wish for wish in wanted if not wish.shared or hosts[wish.host].looked_at]
+    able = fleet.sure(slots, able, hosts)
     acts: list[rotation.Act] = []
     exposed = rotation.exposed(slots, able, rules)
     if exposed:
@@ -371,16 +372,17 @@ def run(p: Row, now: float, check_mode: bool) -> Row:
     known = rotations.load(engine) if engine is not None else rotations.Known([], 0)
     hosts = fleet_of(p)
     check_lost(p["lost"], hosts, known.slots)
-    wanted = fleet.wishes(hosts.values(), customers, p["slots"])
+    slots = fleet.adopted(known.slots, hosts.values(), customers, now) if p["state"] == "moved" else known.slots
+    # After a break-in those, too, whose record only waits for a successor.
+    states = ("active", "retiring") if p["emergency"] else ("active",)
+    wanted = fleet.wishes(hosts.values(), customers, p["slots"], {slot.line for slot in slots if slot.state in states})
     cnames = [{**row, "state": ""} for row in fleet.cnames(wanted, customers)]
-    slots = known.slots
     acts: list[rotation.Act] = []
     told: list[str] = []
     faults: list[str] = []
     seen: dict[Key, rotation.Seen] = {}
     zones: dict[bytes, served.Zone] = {}
     if p["state"] == "moved":
-        slots = fleet.adopted(slots, hosts.values(), customers, now)
         slots, acts, told = begun(p, slots, wanted, rules, now, hosts)
         resolver = inventory.server_of({}, p["resolver"] or system_resolver(), p["resolver_port"])
         zones = served.zones(p["zones"], p["proof_zones"], resolver)
@@ -397,7 +399,7 @@ def run(p: Row, now: float, check_mode: bool) -> Row:
             if probe.get("fault")
         ]
         missing = fleet.missing(slots, hosts)
-        faults += [*fleet.astray(slots, seen, missing), *fleet.unsigned(slots, wanted, missing)]
+        faults += [*fleet.astray(slots, seen, missing), *fleet.unsigned(slots, fleet.sure(slots, wanted, hosts), missing)]
         faults += fleet.former(slots, customers)
         faults += fleet.left(slots, hosts, p["inventory"] or {slot.host for slot in slots}, seen)
         if engine is not None and not check_mode:

@@ -30,6 +30,8 @@ FLOOR = 7 * DAY
 STATES = ("planned", "generated", "published", "propagated", "ready", "active", "retiring", "revoked", "gravestone", "removed")
 COMING = STATES[:5]
 GONE = ("gravestone", "removed")
+#: The rotation of a key that signed before anything was known of it.
+TAKEN_IN = "taken in"
 Key = tuple[str, str, str]
 
 
@@ -613,6 +615,9 @@ def _due_of_withdrawn(slot: Slot, slots: list[Slot], saw: Seen, seen: t.Mapping[
 def _away_from(slot: Slot, slots: list[Slot], seen: t.Mapping[Key, Seen], act: t.Callable[..., Act]) -> Act:
     """Let the key before it sign, or none."""
     back = _before(slots, slot, seen)
+    if slot.rotation == TAKEN_IN and (back is None or back.fault):
+        # It signed before this run came, for receivers that may be less strict: none of them gains by mail that is not signed.
+        return act("hold", f"{slot.selector} was taken in, and {slot.fault}: mend its record or its signer, or begin a rotation by name")
     if back is None:
         return act(
             "stop", f"{slot.selector} must not sign ({slot.fault or 'it was taken back'}), and there is no other key: mail leaves unsigned"

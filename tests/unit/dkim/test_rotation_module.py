@@ -220,6 +220,85 @@ def test_an_emergency_that_began_before_midnight_goes_on_after_it(play):
     assert play(look, hosts=host(["x"], ["x"]), emergency=True)["make"] != {}
 
 
+def test_an_emergency_replaces_an_ed25519_key_that_signs_though_none_is_made_any_more(play):
+    there = host(["x", "x-ed"], ["x", "x-ed"])
+    there["mx1"]["seen"]["signer"], there["mx1"]["seen"]["keys"][1]["kind"] = "rspamd", "ed25519"
+    for stored in (True, False):  # or it is taken in by this run
+        rsa = Slot("mx1", "a.test", "x", "rsa", "active", 1.0, "one", "SHA256:x", RECORD, True, 1.0, begun=1.0)
+        ed = rsa._replace(selector="x-ed", kind="ed25519")
+        rotations.save(play.store(), rotations.load(play.store()), [rsa, ed] if stored else [])
+        made = play(hosts=there, emergency=True)["make"]["mx1"]
+        assert [row["type"] for row in made] == ["rsa", "ed25519"]
+    failed = ed._replace(state="retiring", fault="its mail does not verify")
+    for emergency, kinds in ((False, ["rsa"]), (True, ["rsa", "ed25519"])):
+        rotations.save(play.store(), rotations.load(play.store()), [rsa, failed])
+        made = play(hosts=there, emergency=emergency, rotation="" if emergency else "two")["make"]["mx1"]
+        assert [row["type"] for row in made] == kinds
+
+
+# What is there at the first run
+
+
+def test_a_customers_key_signs_on_where_the_store_was_lost(play):
+    there = host(["s1.mx1"], ["s1.mx1"])
+    there["mx1"]["domains"] = ["c.test"]
+    there["mx1"]["seen"]["keys"][0]["domain"] = "c.test"
+    probe = there["mx1"]["seen"]["probes"]["c.test"] = there["mx1"]["seen"]["probes"].pop("a.test")
+    customers = {"c.test": "a.test"}
+    probe["signs"] = None  # its signer does not answer at first
+    first = play({"s1.mx1": Seen(primary="equal", served=True)}, hosts=there, customers=customers)
+    assert first["slots"] == [] and first["acts"] == [] and first["faults"] == []
+    probe["signs"] = ["s1.mx1"]
+    result = play({"s1.mx1": Seen(primary="equal", served=True)}, hosts=there, customers=customers)
+    assert result["sign"] == {} and not any(act["verb"] in ("stop", "make") for act in result["acts"])
+    assert [(slot["state"], slot["rotation"], slot["fixed"]) for slot in result["slots"]] == [("active", "taken in", True)]
+    assert result["dkim"][1] == {"domain": "a.test", "selector": "s1.mx1.c.test", "record": RECORD}
+
+
+def test_a_fixed_selector_whose_old_key_rests_on_its_host_takes_no_new_one_where_the_store_was_lost(play, monkeypatch):
+    there = host(["s2.mx1"], ["s1.mx1", "s2.mx1"])
+    there["mx1"]["domains"] = ["c.test"]
+    for row in there["mx1"]["seen"]["keys"]:
+        row.update(domain="c.test", fingerprint=f"SHA256:{row['selector']}")
+    there["mx1"]["seen"]["probes"]["c.test"] = there["mx1"]["seen"]["probes"].pop("a.test")
+    look = {name: Seen(primary="equal", served=True) for name in ("s1.mx1", "s2.mx1")}
+    result = play(look, hosts=there, customers={"c.test": "a.test"}, emergency=True)
+    assert {slot["selector"]: slot["state"] for slot in result["slots"]} == {"s1.mx1": "retiring", "s2.mx1": "active", "s3.mx1": "planned"}
+    assert [row["selector"] for row in result["make"]["mx1"]] == ["s3.mx1"] and result["sign"] == {}
+    assert not any("s1.mx1" in fault for fault in result["faults"])
+    monkeypatch.setattr(dkim_rotation.engines, "verdicts", lambda *_: {"s2.mx1": dkim_rotation.engines.Verdict(1, "the linter says t=y")})
+    result = play(look, hosts=there, customers={"c.test": "a.test"})
+    acts = {act["selector"]: act for act in result["acts"]}
+    assert (acts["s1.mx1"]["verb"], acts["s2.mx1"]["verb"], result["sign"]) == ("wait", "hold", {}), "the one that rests is no way back"
+    assert "s2.mx1 was taken in, and its mail does not verify" in acts["s2.mx1"]["why"]
+
+
+def test_a_switch_of_one_domain_leaves_another_domain_the_key_of_which_nothing_was_known(play):
+    there = host([], ["k"])
+    there["mx1"]["domains"] = ["a.test", "b.test"]
+    there["mx1"]["seen"]["keys"] += [{**there["mx1"]["seen"]["keys"][0], "domain": "b.test", "selector": "Old"}]
+    there["mx1"]["seen"]["probes"]["b.test"] = {"signs": ["old"], "broken": {}, "message": "", "fault": ""}
+    ready = Slot("mx1", "a.test", "k", "rsa", "ready", 1.0, "one", "SHA256:x", RECORD, begun=1.0)
+    planned = Slot("mx1", "b.test", "p", "rsa", "planned", 1.0, "one", begun=1.0)
+    gone = planned._replace(selector="g", state="removed")  # that one was taken back
+    rotations.save(play.store(), rotations.load(play.store()), [ready, planned, gone])
+    result = play({"k": Seen(primary="equal", served=True), "old": Seen(primary="equal", served=True)}, hosts=there)
+    assert [(row["domain"], row["selectors"]) for row in result["sign"]["mx1"]] == [("a.test", ["k"]), ("b.test", ["old"])]
+
+
+def test_a_key_that_was_taken_in_signs_on_where_our_engines_do_not_take_its_record(play, monkeypatch):
+    monkeypatch.setattr(dkim_rotation.engines, "verdicts", lambda *_: {"x": dkim_rotation.engines.Verdict(1, "the linter says t=y")})
+    for _ in range(2):
+        result = play({"x": Seen(primary="equal", served=True)}, hosts=host(["x"], ["x"]))
+        assert result["sign"] == {} and [act["verb"] for act in result["acts"]] == ["hold"]
+        assert "t=y" in result["acts"][0]["why"]
+    rotated = play({"x": Seen(primary="equal", served=True)}, hosts=host(["x"], ["x"]), rotation="two")
+    assert len(rotated["make"]["mx1"]) == 1 and rotated["sign"] == {}
+    monkeypatch.setattr(dkim_rotation.engines, "verdicts", lambda *_: {"x": dkim_rotation.engines.Verdict(2, "")})
+    play({"x": Seen(primary="equal", served=True)}, hosts=host(["x"], ["x"]))
+    assert {slot.selector: bool(slot.verified) for slot in rotations.load(play.store()).slots}["x"]
+
+
 def test_a_host_that_was_lost_and_is_back_gets_a_key_and_one_whose_key_was_taken_back_does_not(play):
     lost = Slot("mx1", "a.test", "x", "rsa", "gravestone", 1.0, "", "SHA256:x", RECORD, True, begun=1.0)
     rotations.save(play.store(), rotations.load(play.store()), [lost])
