@@ -59,7 +59,7 @@ def measure(folder: str) -> dict[str, dict[str, float]]:
     """Return keys a second per kind."""
     files.STATE = f"{folder}/state"
     me = safety.Daemon(getpass.getuser(), os.geteuid(), os.getegid())
-    signers.of = lambda run, name, user="": signers.Signer(name, "", me, f"{folder}/keys", False)
+    signers.of = lambda run, name: signers.Signer(name, "", me, f"{folder}/keys", False)
     found = {}
     for kind, (number, rounds) in WORK.items():
         rows = [(ours(kind, number, at * number), peer(kind, number)) for at in range(rounds)]

@@ -119,10 +119,6 @@ options:
     type: str
     choices: [auto, opendkim, rspamd, dkimpy]
     default: auto
-  user:
-    description: Whom the keys belong to, where the signer runs as another user than Debian's.
-    type: str
-    default: ""
   directory:
     description: >-
       Where the keys are. V(/etc/dkimkeys) for OpenDKIM and V(/var/lib/rspamd/dkim) for Rspamd; made as the user's own, 0700.
@@ -185,6 +181,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.goodstanding.dkim import hostkeys, signers, transfer
 from ..module_utils.goodstanding.dkim.hostkeys import Done, Ring, Rules, Wanted
+from ..module_utils.goodstanding.dkim.record import RecordError
 from ..module_utils.goodstanding.host.command import runner
 from ..module_utils.goodstanding.host.files import HostError, Run, alone
 
@@ -207,7 +204,7 @@ _KEY: dict[str, dict] = {
 
 def _wanted(entry: dict, p: dict, signer: str) -> Wanted:
     return Wanted(
-        entry["domain"], entry["selector"], entry["type"], entry["size"] or 0, entry["state"], signer, p["directory"] or "", p["user"],
+        entry["domain"], entry["selector"], entry["type"], entry["size"] or 0, entry["state"], signer, p["directory"] or "",
         "" if entry["format"] == "auto" else entry["format"], entry["source"] or "", entry["slot"],
         tuple((tag, str(value)) for tag, value in entry["tags"].items()), entry["fingerprint"],
         entry["sealed"],
@@ -239,11 +236,11 @@ def _bring(module: AnsibleModule, run: Run) -> list[Done]:
             ring.rules = ring.rules._replace(short=entry["allow_1024"])
             try:
                 done.append(ring.bring(_wanted(entry, p, signer)))
-            except HostError as exc:
+            except (HostError, RecordError) as exc:
                 if not entry["sealed"]:
                     raise
                 refused.append(str(exc))
-    except HostError as exc:
+    except (HostError, RecordError) as exc:
         ring.book.save()
         module.fail_json(msg=str(exc), **_told(done))
     ring.book.save()
@@ -280,7 +277,6 @@ def main() -> None:
             "tags": {"type": "dict", "default": {}},
             "regenerate": {"type": "str", "choices": list(hostkeys.REGENERATE), "default": "partial_idempotence"},
             "signer": {"type": "str", "choices": ["auto", *signers.NAMES], "default": "auto"},
-            "user": {"type": "str", "default": ""},
             "directory": {"type": "path"},
             "host": {"type": "str", "default": ""},
             "slot_rest": {"type": "float", "default": 7},

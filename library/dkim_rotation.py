@@ -72,7 +72,8 @@ options:
     default: 3600
   rotation:
     description: >-
-      The name of a rotation that is wanted now; each line of keys that has none of this name gets one. A second run with it goes on.
+      The name of a rotation that is wanted now; each line of keys that has none of this name gets one. A second run with it goes on. With
+      O(emergency) another name is another emergency.
     type: str
     default: ""
   rotate_days:
@@ -80,7 +81,9 @@ options:
     type: float
     default: 0
   emergency:
-    description: The present keys may be in strange hands. New ones come now, and the old are revoked as soon as the new ones sign.
+    description: >-
+      The present keys may be in strange hands. New ones come now, whatever O(rotation) they are of, and the old are revoked as soon as the
+      new ones sign. Set again within a day, it goes on with those.
     type: bool
     default: false
   undo:
@@ -119,6 +122,10 @@ options:
     description: Let O(retire_days) be fewer than 7, as a lab needs it. Mail in queues may then fail at receivers.
     type: bool
     default: false
+  slot_rest:
+    description: Days for which a fixed selector rests at least, as M(dkim_key) takes it; O(retire_days), where that is more.
+    type: float
+    default: 7
   run:
     description: >-
       A name of this run alone. Where another run is just taking records away, this one waits for up to a minute.
@@ -237,6 +244,7 @@ pause:
 """
 
 import datetime
+import re
 import time
 import typing as t
 
@@ -281,6 +289,17 @@ def check_lost(lost: list[str], hosts: t.Container[str], slots: list[Slot]) -> N
             )
 
 
+def name_of(p: Row, slots: list[Slot], now: float, day: str) -> str:
+    """Return the name of the rotation that is wanted now, or an empty text. An emergency has one of its own, since what was reached under
+    the name of a planned rotation is what was stolen; the same flag goes on with it for a day, whatever midnight in UTC is here."""
+    if not p["emergency"]:
+        return str(p["rotation"])
+    more = f"-{p['rotation']}" if p["rotation"] else ""
+    mine = re.compile(rf"emergency-\d{{8}}{re.escape(more)}")
+    going = [slot for slot in slots if slot.urgent and now - slot.begun < rotation.DAY and mine.fullmatch(slot.rotation)]
+    return max(going, key=lambda slot: slot.begun).rotation if going else f"emergency-{day}{more}"
+
+
 def begun(
     p: Row, slots: list[Slot], wanted: list[rotation.Wish], rules: Policy, now: float, hosts: dict[str, fleet.Host]
 ) -> tuple[list[Slot], list[rotation.Act], list[str]]:
@@ -291,10 +310,11 @@ def begun(
         slots, told = fleet.taken_back(slots, p["undo"])
         return slots, [], told
     day = datetime.datetime.fromtimestamp(now, datetime.timezone.utc).strftime("%Y%m%d")
-    named = p["rotation"] or (f"emergency-{day}" if p["emergency"] else "")
+    named = name_of(p, slots, now, day)
     seen = fleet.seen(slots, hosts, {}, {})
     # Only a host that was looked at can make for others, or take what they made.
     able = [wish for wish in wanted if not wish.shared or hosts[wish.host].looked_at]
+    able = fleet.sure(slots, able, hosts)
     acts: list[rotation.Act] = []
     exposed = rotation.exposed(slots, able, rules)
     if exposed:
@@ -340,7 +360,7 @@ def run(p: Row, now: float, check_mode: bool) -> Row:
     """Return the module's result. The slots are saved before anybody learns what is due."""
     rules = Policy(
         p["retire_days"] * rotation.DAY, p["keep_days"] * rotation.DAY, p["canary"], gravestone=p["gravestone"], lab_only=p["lab_only"],
-        lost=tuple(p["lost"]),
+        lost=tuple(p["lost"]), rest=p["slot_rest"] * rotation.DAY,
     )  # fmt: skip
     rules.checked()
     customers = {str(domain).lower(): str(zone).lower().rstrip(".") for domain, zone in p["customers"].items()}
@@ -352,16 +372,17 @@ def run(p: Row, now: float, check_mode: bool) -> Row:
     known = rotations.load(engine) if engine is not None else rotations.Known([], 0)
     hosts = fleet_of(p)
     check_lost(p["lost"], hosts, known.slots)
-    wanted = fleet.wishes(hosts.values(), customers, p["slots"])
+    slots = fleet.adopted(known.slots, hosts.values(), customers, now) if p["state"] == "moved" else known.slots
+    # After a break-in those, too, whose record only waits for a successor.
+    states = ("active", "retiring") if p["emergency"] else ("active",)
+    wanted = fleet.wishes(hosts.values(), customers, p["slots"], {slot.line for slot in slots if slot.state in states})
     cnames = [{**row, "state": ""} for row in fleet.cnames(wanted, customers)]
-    slots = known.slots
     acts: list[rotation.Act] = []
     told: list[str] = []
     faults: list[str] = []
     seen: dict[Key, rotation.Seen] = {}
     zones: dict[bytes, served.Zone] = {}
     if p["state"] == "moved":
-        slots = fleet.adopted(slots, hosts.values(), customers, now)
         slots, acts, told = begun(p, slots, wanted, rules, now, hosts)
         resolver = inventory.server_of({}, p["resolver"] or system_resolver(), p["resolver_port"])
         zones = served.zones(p["zones"], p["proof_zones"], resolver)
@@ -378,7 +399,7 @@ def run(p: Row, now: float, check_mode: bool) -> Row:
             if probe.get("fault")
         ]
         missing = fleet.missing(slots, hosts)
-        faults += [*fleet.astray(slots, seen, missing), *fleet.unsigned(slots, wanted, missing)]
+        faults += [*fleet.astray(slots, seen, missing), *fleet.unsigned(slots, fleet.sure(slots, wanted, hosts), missing)]
         faults += fleet.former(slots, customers)
         faults += fleet.left(slots, hosts, p["inventory"] or {slot.host for slot in slots}, seen)
         if engine is not None and not check_mode:
@@ -425,6 +446,7 @@ def main() -> None:
             "lost": {"type": "list", "elements": "str", "default": []},
             "inventory": {"type": "list", "elements": "str", "default": []},
             "lab_only": {"type": "bool", "default": False},
+            "slot_rest": {"type": "float", "default": 7},
             "run": {"type": "str", "default": ""},
             "round": {"type": "int", "default": 1},
             "before": {**LIST, "default": []},

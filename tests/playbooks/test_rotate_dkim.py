@@ -46,6 +46,8 @@ def test_a_shared_key_goes_sealed_from_the_host_that_has_it_to_the_one_that_aske
     done, _, output = play("rotate_dkim", played={**PLAYED, "dkim_rotation": SHARING, "dkim_key_copy": answer}, dkim_domains=["a.test"])
     rows = [json.loads(line) for line in (tmp_path / "log.arguments").read_text().splitlines()]
     asked, sealed = [given for name, given in rows if name == "dkim_key_copy"]
+    (decided,) = [given for name, given in rows if name == "dkim_rotation"]
+    assert decided["slot_rest"] == 7 and int(decided["run"]) > 2**32, "one of many names"
     assert asked["state"] == "asked", output
     assert (sealed["state"], sealed["receivers"], sealed["keys"]) == ("sealed", {"mx2": "cHVibGlj"}, [{"to": "mx2", "key": SHARED}])
     assert [given["keys"] for name, given in rows if name == "dkim_key"] == [[SEALED["key"]]]

@@ -13,7 +13,7 @@ import re
 import typing as t
 
 from . import record, selectors
-from .rotation import COMING, GONE, Act, Key, Policy, RotationError, Seen, Slot, Wish, answered, undo
+from .rotation import COMING, GONE, TAKEN_IN, Act, Key, Policy, RotationError, Seen, Slot, Wish, answered, undo
 
 #: What a run carries out; the others wait for time, for servers or for a person.
 DOING = ("make", "copy", "publish", "switch", "stop", "revoke", "restore", "unpublish", "destroy")
@@ -45,8 +45,9 @@ class Host(t.NamedTuple):
 
     @property
     def kinds(self) -> tuple[str, ...]:
+        """The kinds of keys that its signer can sign with at once."""
         # OpenDKIM up to 2.11 signs with RSA alone.
-        return ("rsa", "ed25519") if self.ed25519 and self.seen.get("signer") == "rspamd" else ("rsa",)
+        return ("rsa", "ed25519") if self.seen.get("signer") == "rspamd" else ("rsa",)
 
 
 class Where(t.NamedTuple):
@@ -66,8 +67,9 @@ def where(slot: Slot, customers: t.Mapping[str, str]) -> Where | None:
     return Where(name, record.name(customers[slot.domain], f"{slot.selector}.{slot.domain}"))
 
 
-def wishes(hosts: t.Iterable[Host], customers: t.Mapping[str, str], number: int = SLOTS) -> list[Wish]:
-    """Return the lines of keys that are wanted. RotationError where two hosts would have one customer's selectors unawares."""
+def wishes(hosts: t.Iterable[Host], customers: t.Mapping[str, str], number: int = SLOTS, kept: t.Container[Key] = ()) -> list[Wish]:
+    """Return the lines of keys that are wanted. kept: those whose keys are replaced and revoked as all are, though the inventory wants no
+    Ed25519 key any more. RotationError where two hosts would have one customer's selectors unawares."""
     found: list[Wish] = []
     taken: dict[tuple[str, str], str] = {}
     for host in hosts:
@@ -81,6 +83,8 @@ def wishes(hosts: t.Iterable[Host], customers: t.Mapping[str, str], number: int 
             if domain in customers and taken.setdefault((domain, label), who) != who:
                 raise RotationError(f"{who} and {taken[domain, label]} have one label, {label}: set dkim_label, since {domain} needs two")
             for kind in host.kinds:
+                if kind == "ed25519" and not (host.ed25519 or (host.name, domain, kind) in kept):
+                    continue
                 names = tuple(f"s{at}{'-ed' if kind == 'ed25519' else ''}.{label}" for at in range(1, number + 1))
                 found.append(Wish(host.name, domain, kind, label if shared else host.label, names if domain in customers else (), shared))
     return found
@@ -93,8 +97,9 @@ def _label(text: str) -> str:
 
 def due(slots: list[Slot], wanted: list[Wish], rotation: str, every: float, now: float, missing: t.Container[Key] = (),
         behind: t.Container[Wish] = ()) -> list[Wish]:  # fmt: skip
-    """Return the lines that are to have a new key: those that never had one, those whose key is missing, those that this rotation, named by
-    a person, has not reached, those whose newest key is older than every seconds (0: never), and those behind the others who share it."""
+    """Return the lines that are to have a new key: those that never had one, those whose key is missing or went with a lost host,
+    those that this rotation, named by a person, has not reached, those whose newest key is older than every seconds (0: never), and
+    those behind the others who share it."""
     lines: dict[Key, list[Slot]] = {}
     for slot in slots:
         lines.setdefault(slot.line, []).append(slot)
@@ -104,14 +109,34 @@ def due(slots: list[Slot], wanted: list[Wish], rotation: str, every: float, now:
         named = rotation and all(slot.rotation != rotation for slot in mine)
         # A key that was taken back at once is no reason for the next one: then a person says when.
         old = every and mine and all(now - slot.begun >= every for slot in mine)
-        if not mine or named or old or wish in behind or any(slot.key in missing for slot in mine):
+        newest = max(mine, key=lambda slot: slot.begun, default=None)
+        anew = newest is None or (newest.state in GONE and not newest.rotation)  # its host was lost, and is back
+        if anew or named or old or wish in behind or any(slot.key in missing for slot in mine):
             found.append(wish)
     return found
 
 
+def sure(slots: list[Slot], wanted: t.Iterable[Wish], hosts: t.Mapping[str, Host]) -> list[Wish]:
+    """Return the wishes but for those of lines of which nothing is known, while the host may sign by a key of its own: that one would be
+    passed for the new one, or be dropped for it."""
+    lines = {slot.line for slot in slots}
+    held = {(host.name, row["domain"], row["kind"]) for host in hosts.values() for row in host.seen.get("keys", ())}
+
+    def may_sign(wish: Wish) -> bool:
+        host = hosts[wish.host]
+        return not host.looked_at or (wish.line in held and _signs(host, wish.domain) is None)
+
+    return [wish for wish in wanted if wish.line in lines or not may_sign(wish)]
+
+
 def missing(slots: list[Slot], hosts: t.Mapping[str, Host]) -> set[Key]:
-    """Return the keys in use that their hosts do not hold and do not sign with: such a host was set up anew."""
-    return {slot.key for slot in slots if slot.state == "active" and slot.host in hosts and _missing(hosts[slot.host], slot)}
+    """Return the keys in use that their hosts do not hold and do not sign with: such a host was set up anew. Those of a kind that its
+    signer cannot sign with are none: left() has them."""
+    return {
+        slot.key
+        for slot in slots
+        if slot.state == "active" and slot.host in hosts and slot.kind in hosts[slot.host].kinds and _missing(hosts[slot.host], slot)
+    }
 
 
 def _missing(host: Host, slot: Slot) -> bool:
@@ -152,7 +177,9 @@ def left(slots: list[Slot], hosts: t.Mapping[str, Host], inventory: t.Container[
         if slot.state in ("revoked", *GONE) or (slot.asked and seen.get(slot.key, Seen()).primary in ("absent", "revoked")):
             continue
         name, host = f"{slot.selector} of {slot.domain} on {slot.host}", hosts.get(slot.host)
-        if host is not None and slot.domain not in host.domains:
+        if host is not None and host.looked_at and slot.asked and slot.kind not in host.kinds:
+            told.append(f"{name} is {slot.state}, and the signer there cannot sign with it: take the record out by hand")
+        elif host is not None and slot.domain not in host.domains:
             told.append(f"{name} is {slot.state}, and the domain is not in dkim_domains: name it there, or take the record out by hand")
         elif host is None and slot.host not in inventory:
             told.append(
@@ -172,8 +199,10 @@ def former(slots: list[Slot], customers: t.Mapping[str, str]) -> list[str]:
 
 
 def adopted(slots: list[Slot], hosts: t.Iterable[Host], customers: t.Mapping[str, str], now: float) -> list[Slot]:
-    """Take in the keys that dkim_key made and that sign already, where nothing is known of the line: they are the way back."""
-    lines = {slot.line for slot in slots}
+    """Take in the keys that dkim_key made and that sign already, where no key of the line is known to have signed: they are the way back.
+    Of a customer's fixed selectors those that rest, too: else their old keys would be passed for new ones."""
+    lines = {slot.line for slot in slots if slot.asked}
+    known = {slot.key for slot in slots}
     found, hosts = list(slots), list(hosts)
     on: dict[tuple[str, str], set[str]] = {}
     for host in hosts:
@@ -181,14 +210,22 @@ def adopted(slots: list[Slot], hosts: t.Iterable[Host], customers: t.Mapping[str
             on.setdefault((row["domain"], row["fingerprint"]), set()).add(host.name)
     for host in hosts:
         for row in host.seen.get("keys", ()):
-            signs = (host.seen["probes"].get(row["domain"]) or {}).get("signs") or ()
-            line = (host.name, row["domain"], row["kind"])
-            if line in lines or row["domain"] not in host.domains or row["domain"] in customers or row["selector"].lower() not in signs:
+            domain, selector = row["domain"], row["selector"].lower()
+            signs, label = _signs(host, domain), _label(host.shared.get(domain, ""))
+            if (
+                signs is None
+                or (host.name, domain, row["kind"]) in lines
+                or (host.name, domain, selector) in known
+                or domain not in host.domains
+            ):
                 continue
-            begun = min(float(row["since"]), now)
-            shared = _label(host.shared.get(row["domain"], "")) if len(on[row["domain"], row["fingerprint"]]) > 1 else ""
-            found.append(Slot(host.name, row["domain"], row["selector"].lower(), row["kind"], "active", now, "taken in", row["fingerprint"],
-                              row["record"], True, begun=begun, shared=shared))  # fmt: skip
+            name = re.fullmatch(r"s\d+(?:-ed)?\.(.+)", selector)
+            fixed = domain in customers and name is not None and name[1] in (label, _label(host.label))
+            if selector in signs or fixed:
+                state, fault = ("active", "") if selector in signs else ("retiring", "it was not in use when it was taken in")
+                found.append(Slot(host.name, domain, selector, row["kind"], state, now, TAKEN_IN, row["fingerprint"], row["record"], True,
+                                  fault=fault, fixed=fixed, begun=min(float(row["since"]), now),
+                                  shared=label if len(on[domain, row["fingerprint"]]) > 1 else ""))  # fmt: skip
     return found
 
 
@@ -221,9 +258,15 @@ def _row(host: Host, slot: Slot) -> dict[str, t.Any] | None:
     return None
 
 
+def _signs(host: Host, domain: str) -> list[str] | None:
+    """Return the selectors with which the running signer signs mail of a domain; None where that is not known."""
+    found: list[str] | None = (host.seen["probes"].get(domain) or {}).get("signs")
+    return found
+
+
 def signs(host: Host, slot: Slot) -> bool | None:
     """Return whether the running signer signs with a key; None where that is not known."""
-    told = (host.seen["probes"].get(slot.domain) or {}).get("signs")
+    told = _signs(host, slot.domain)
     return None if told is None else slot.selector in told
 
 

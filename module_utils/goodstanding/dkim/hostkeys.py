@@ -39,7 +39,6 @@ class Wanted(t.NamedTuple):
     state: str = "present"
     signer: str = "opendkim"
     directory: str = ""
-    user: str = ""
     form: str = ""
     source: str = ""
     slot: bool = False
@@ -118,10 +117,9 @@ class Ring:
         return row
 
     def _signer(self, want: Wanted) -> signers.Signer:
-        name = f"{want.signer} {want.user}"
-        if name not in self.signers:
-            self.signers[name] = signers.of(self.run, want.signer, want.user)
-        return self.signers[name]
+        if want.signer not in self.signers:
+            self.signers[want.signer] = signers.of(self.run, want.signer)
+        return self.signers[want.signer]
 
     def _present(self, want: Wanted, before: Row | None) -> Done:
         if want.source or want.fingerprint:
@@ -155,16 +153,14 @@ class Ring:
         assert found.key is not None
         signer = self._signer(want)
         form = want.form or formats.wanted(want.signer, before.kind, signer.version)
-        path = _with_suffix(before.path, form)
-        row = before._replace(path=path, state="present", signer=want.signer, record=record.text(found.key.spki, **dict(want.tags)))
+        row = before._replace(state="present", signer=want.signer, record=record.text(found.key.spki, **dict(want.tags)))
         changed = not found.right or row._replace(since=0) != before._replace(since=0)
         if changed and not self.rules.check_mode:
-            if not found.right or path != before.path:
-                write(path, found.key.octets(form), signer.daemon)
-                if path != before.path:
-                    destroy(before.path)
+            if not found.right:
+                # Under the name that the book and the signer have, whatever its suffix says of its format: signers look at the content.
+                write(row.path, found.key.octets(form), signer.daemon)
             row = self._put(row, "present")
-        faults = [] if self.rules.check_mode and not found.right else safety.faults(path, signer.daemon, signer.walks)
+        faults = [] if self.rules.check_mode and not found.right else safety.faults(row.path, signer.daemon, signer.walks)
         return Done(want, row.selector, row, before, changed, faults)
 
     def _new(self, want: Wanted, before: Row | None, unfinished: bool = False) -> Done:
@@ -278,11 +274,6 @@ def _path(want: Wanted, signer: signers.Signer, form: str) -> str:
     if len(name) > 200:  # the name while it is written is longer
         raise HostError(f"{name} is too long for the name of a file: choose a shorter selector")
     return f"{want.directory or signer.directory}/{name}"
-
-
-def _with_suffix(path: str, form: str) -> str:
-    stem, dot, old = path.rpartition(".")
-    return f"{stem}.{formats.suffix(form)}" if dot and old in ("pem", "key") else path
 
 
 def _read(path: str) -> bytes:

@@ -49,8 +49,9 @@ def kind_of(spki: bytes) -> str:
     return "ed25519" if spki.startswith(_ED25519) and len(spki) == len(_ED25519) + 32 else "rsa"
 
 
-def text(spki: bytes, **tags: str) -> str:
-    """Return the record of a public key. tags: more of them, such as t='s'; h=, s= and t= are left out where they are not asked for."""
+def text(spki: bytes, /, **tags: str) -> str:
+    """Return the record of a public key. tags: more of them, such as t='s'; h=, s= and t= are left out where they are not asked for.
+    RecordError where one cannot be a tag."""
     kind = kind_of(spki)
     key = spki[len(_ED25519) :] if kind == "ed25519" else spki
     found = {"v": "DKIM1", "k": kind, **tags, "p": base64.b64encode(key).decode()}

@@ -30,6 +30,8 @@ FLOOR = 7 * DAY
 STATES = ("planned", "generated", "published", "propagated", "ready", "active", "retiring", "revoked", "gravestone", "removed")
 COMING = STATES[:5]
 GONE = ("gravestone", "removed")
+#: The rotation of a key that signed before anything was known of it.
+TAKEN_IN = "taken in"
 Key = tuple[str, str, str]
 
 
@@ -40,7 +42,8 @@ class RotationError(ValueError):
 class Policy(t.NamedTuple):
     """How careful it is. retire: seconds for which the record of a key stays after it signed last; keep: for which it stays revoked before
     the key is destroyed; canary: the host that switches first; engines: how many must verify; lab_only: retire may be below the floor;
-    lost: hosts whose keys are in strange hands and are revoked now, whatever becomes of mail that they signed."""
+    lost: hosts whose keys are in strange hands and are revoked now, whatever becomes of mail that they signed; rest: seconds for which the
+    hosts let a fixed selector rest."""
 
     retire: float = 14 * DAY
     keep: float = 30 * DAY
@@ -49,6 +52,7 @@ class Policy(t.NamedTuple):
     gravestone: bool = True
     lab_only: bool = False
     lost: tuple[str, ...] = ()
+    rest: float = 0.0
 
     def checked(self) -> Policy:
         if self.retire < FLOOR and not self.lab_only:
@@ -304,7 +308,7 @@ def _joined(slots: list[Slot], wish: Wish, lead: Slot, now: float) -> list[Slot]
 
 
 def _rest(policy: Policy) -> float:
-    return policy.retire if policy.lab_only else max(policy.retire, FLOOR)
+    return max(policy.retire, policy.rest, 0.0 if policy.lab_only else FLOOR)
 
 
 def _free(slots: list[Slot], wish: Wish, policy: Policy, now: float) -> str:
@@ -611,6 +615,9 @@ def _due_of_withdrawn(slot: Slot, slots: list[Slot], saw: Seen, seen: t.Mapping[
 def _away_from(slot: Slot, slots: list[Slot], seen: t.Mapping[Key, Seen], act: t.Callable[..., Act]) -> Act:
     """Let the key before it sign, or none."""
     back = _before(slots, slot, seen)
+    if slot.rotation == TAKEN_IN and (back is None or back.fault):
+        # It signed before this run came, for receivers that may be less strict: none of them gains by mail that is not signed.
+        return act("hold", f"{slot.selector} was taken in, and {slot.fault}: mend its record or its signer, or begin a rotation by name")
     if back is None:
         return act(
             "stop", f"{slot.selector} must not sign ({slot.fault or 'it was taken back'}), and there is no other key: mail leaves unsigned"

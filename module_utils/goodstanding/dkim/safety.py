@@ -35,7 +35,7 @@ def daemon(user: str) -> Daemon:
     try:
         entry = pwd.getpwnam(user)
     except KeyError as exc:
-        raise HostError(f"this host has no user {user}: install the signer first, or say who it runs as") from exc
+        raise HostError(f"this host has no user {user}: install the signer first, or see who it runs as") from exc
     return Daemon(user, entry.pw_uid, entry.pw_gid)
 
 

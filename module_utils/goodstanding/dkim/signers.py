@@ -27,12 +27,14 @@ class Signer(t.NamedTuple):
     walks: bool
 
 
-def of(run: Run, name: str, user: str = "") -> Signer:
+def of(run: Run, name: str) -> Signer:
     """Return what is to be known of a signer of this host. HostError where it is not here."""
-    version = ""
+    version = user = ""
     if name == "rspamd":
         version = run(["rspamd", "--version"])[1][:200]
-    if name == "opendkim" and not user:
+        # It takes its user from its unit, not from its configuration.
+        user = run(["systemctl", "show", "-P", "User", "rspamd.service"])[1].strip()[:64]
+    if name == "opendkim":
         user = opendkim.user(read_text(opendkim.CONF) or "")
     return Signer(name, version, safety.daemon(user or _USERS[name]), _DIRECTORIES[name], name == "opendkim")
 

@@ -118,11 +118,40 @@ def test_ed25519_only_where_the_signer_can_sign_with_both():
     assert [wish.kind for wish in fleet.wishes([plain._replace(seen={**plain.seen, "signer": "opendkim"})], {})] == ["rsa"]
 
 
+def test_an_ed25519_key_of_a_signer_that_cannot_sign_with_it_is_told_until_its_record_is_gone():
+    ed, there = SLOT._replace(selector="ed", kind="ed25519"), host(signs={"a.test": [SLOT.selector]}, keys=[key_of(SLOT)])
+    assert fleet.left([SLOT, ed], {"mx1": there}, ["mx1"], {}) == []
+    now = {"mx1": there._replace(seen={**there.seen, "signer": "opendkim"})}
+    (told,) = fleet.left([SLOT, ed], now, ["mx1"], {})
+    assert told.startswith("ed of a.test on mx1 is active") and "by hand" in told
+    gone = {ed.key: Seen(primary="absent", signing=False)}
+    assert fleet.left([SLOT, ed], now, ["mx1"], gone) == fleet.astray([SLOT, ed], gone, fleet.missing([SLOT, ed], now)) == []
+    assert fleet.missing([SLOT, ed], {"mx1": there}) == {ed.key}
+
+
+def test_a_key_under_a_customers_fixed_selector_is_taken_in_as_one():
+    for selector, fixed in (("s7.mx1", True), ("s2-ed.mx1", True), ("s1.mx", True), ("s1.mx2", False), ("20261128.mx1", False)):
+        row = key_of(SLOT, domain="c.test", selector=selector.upper())
+        there = host(domains=["c.test"], signs={"c.test": [selector]}, keys=[row], shared={"c.test": "mx"})
+        assert [(slot.selector, slot.fixed) for slot in fleet.adopted([], [there], CUSTOMERS, NOW)] == [(selector, fixed)]
+
+
+def test_no_key_is_planned_before_it_is_known_what_a_host_signs_with():
+    wanted, unseen = [Wish("mx1", "a.test")], Host("mx1", "mx1", ("a.test",), seen={"msg": "down"})
+    silent = host(signs={"a.test": None}, keys=[key_of(SLOT)])
+    for there in (unseen, silent):
+        assert fleet.sure([], wanted, {"mx1": there}) == [] and fleet.sure([SLOT], wanted, {"mx1": there}) == wanted
+    for there in (host(signs={"a.test": None}), host(), host(signs={"a.test": []}, keys=[key_of(SLOT)])):
+        assert fleet.sure([], wanted, {"mx1": there}) == wanted
+
+
 def test_keys_that_sign_already_are_taken_in_and_others_are_not():
     signing = host(signs={"a.test": [SLOT.selector]}, keys=[key_of(SLOT), key_of(SLOT, selector="resting")])
     (found,) = fleet.adopted([], [signing], {}, NOW + 5)
     assert (found.selector, found.state, found.begun, found.fingerprint) == (SLOT.selector, "active", NOW, "SHA256:x")
     assert fleet.adopted([found], [signing], {}, NOW + 5) == [found]
+    by_hand = found._replace(state="published", asked=False)
+    assert fleet.adopted([by_hand], [signing], {}, NOW + 5) == [by_hand], "it signed before it was proven"
     assert fleet.adopted([], [host(signs={"a.test": None}, keys=[key_of(SLOT)])], {}, NOW) == []
 
 

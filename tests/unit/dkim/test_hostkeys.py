@@ -33,7 +33,7 @@ def host(tmp_path, monkeypatch):
     monkeypatch.setattr(signers.opendkim, "CONF", str(tmp_path / "conf"))
     monkeypatch.setattr(signers.opendkim, "KEY_TABLE", str(tmp_path / "table"))
     me = safety.Daemon(getpass.getuser(), os.geteuid(), os.getegid())
-    monkeypatch.setattr(signers, "of", lambda run, name, user="": signers.Signer(name, "Rspamd 3.4", me, str(tmp_path / "keys"), False))
+    monkeypatch.setattr(signers, "of", lambda run, name: signers.Signer(name, "Rspamd 3.4", me, str(tmp_path / "keys"), False))
     made = keys.make
     monkeypatch.setattr(keys, "make", lambda kind, size=2048, short=False: made(kind, 1024 if kind == "rsa" else size, True))
     return tmp_path
@@ -208,6 +208,23 @@ def test_a_run_that_was_killed_before_its_file_was_written_is_taken_up(host, mon
     assert (done.row.fingerprint, done.row.state) == (row.fingerprint, "present")
 
 
+def test_a_run_that_was_killed_while_a_file_changed_its_format_leaves_the_book_and_the_signer_a_key(host, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    made, older = ring().bring(ED), signers.of
+    (host / "table").write_text(made.row.path)  # the signer's configuration names it
+    monkeypatch.setattr(signers, "of", lambda *words: older(*words)._replace(version="Rspamd 3.13.2"))
+    with monkeypatch.context() as killed, pytest.raises(Killed):
+        killed.setattr(Ring, "_put", lambda *words: (_ for _ in ()).throw(Killed))
+        ring().bring(ED)
+    assert selectors.read().of("example.test", made.selector).path == made.row.path and os.path.exists(made.row.path)
+    done = ring().bring(ED)
+    assert b"BEGIN PRIVATE KEY" in content(done)
+    assert (done.row.path, done.row.fingerprint) == (made.row.path, made.row.fingerprint)
+    assert os.listdir(host / "keys") == [os.path.basename(made.row.path)] and not ring().bring(ED).changed
+
+
 def test_the_book_comes_back_from_the_journal(host):
     first = ring()
     first.bring(RSA)
@@ -288,7 +305,7 @@ def test_a_copy_that_cannot_be_opened_keeps_no_other_from_the_host(host):
     plain = {name: spec.get("default") for name, spec in dkim_key._KEY.items()}
     good = {**plain, "domain": "example.test", "selector": "x", "fingerprint": made.row.fingerprint, "sealed": sealed}
     p = {"slot_rest": 7, "lab_only": False, "signer": "opendkim", "host": "mx2", "regenerate": "partial_idempotence", "domains": [],
-         "types": [], "keys": [{**good, "selector": "y"}, good], "directory": str(host / "other"), "user": ""}  # fmt: skip
+         "types": [], "keys": [{**good, "selector": "y"}, good], "directory": str(host / "other")}  # fmt: skip
 
     def fail_json(msg, **told):
         raise HostError(f"{msg} but {[row['selector'] for row in told['keys']]}")
@@ -298,6 +315,23 @@ def test_a_copy_that_cannot_be_opened_keeps_no_other_from_the_host(host):
         dkim_key._bring(module, lambda *words: (0, "", ""))
     assert [path.read_bytes() for path in (host / "other").iterdir()] == [content(made)]
     assert not os.path.exists(transfer.path())
+
+
+@pytest.mark.parametrize(("tag", "value"), [("n", "a; b"), ("spki", "a;b"), ("n", "\n"), ("1", "x")])
+def test_a_tag_that_is_none_is_told_and_what_was_done_before_is_in_the_book(host, tag, value):
+    plain = {name: spec.get("default") for name, spec in dkim_key._KEY.items()}
+    bad = {**plain, "domain": "b.test", "selector": "x", "tags": {tag: value}}
+    p = {"slot_rest": 7, "lab_only": False, "signer": "opendkim", "host": "mx1", "regenerate": "partial_idempotence", "domains": [],
+         "types": [], "keys": [{**plain, "domain": "a.test", "selector": "x"}, bad], "directory": str(host / "keys")}  # fmt: skip
+
+    def fail_json(msg, **told):
+        raise HostError(f"{msg} but {[row['domain'] for row in told['keys']]}")
+
+    module = types.SimpleNamespace(params=p, check_mode=False, fail_json=fail_json)
+    with pytest.raises(HostError, match=rf"(?s)^{tag}=.* cannot be a tag .* but \['a.test'\]$"):
+        dkim_key._bring(module, lambda *words: (0, "", ""))
+    book = json.loads((host / "state" / selectors.FILE).read_text())
+    assert [row["domain"] for row in book["keys"]] == ["a.test"]
 
 
 def test_a_handed_over_key_takes_no_selector_of_another_key(host):

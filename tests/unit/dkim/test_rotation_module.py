@@ -25,15 +25,18 @@ def play(tmp_path, monkeypatch):
     def run(look=None, check=False, **more):
         monkeypatch.setattr(served, "zones", lambda *_: {wire.pack("a.test"): served.Zone(wire.pack("a.test"), [], [], [])})
         seen = look or {}
-        monkeypatch.setattr(
-            served, "look", lambda slots, *_: served.Looked({slot.key: seen.get(slot.selector, Seen()) for slot in slots}, {}, [])
-        )
+
+        def played(slots, cnames, *_):
+            found = {slot.key: seen.get(slot.selector, Seen()) for slot in slots}
+            return served.Looked(found, {row["name"]: "proven" for row in cnames}, [])
+
+        monkeypatch.setattr(served, "look", played)
         p = {
             "state": "moved", "state_url": f"sqlite:///{tmp_path}/store.db", "hosts": {}, "customers": {}, "slots": 3, "zones": [],
             "proof_zones": [], "resolver": "127.0.0.1", "resolver_port": 53, "ttl": 60, "rotation": "", "rotate_days": 0,
             "emergency": False,
             "undo": "", "retire_days": 14, "keep_days": 30, "canary": "", "gravestone": True, "lost": [],
-            "inventory": [], "lab_only": False, "run": "mine", "round": 1,
+            "inventory": [], "lab_only": False, "slot_rest": 7, "run": "mine", "round": 1,
             "before": [], "patience": 0, "every": 5,
         } | more  # fmt: skip
         return dkim_rotation.run(p, time.time(), check)
@@ -192,3 +195,125 @@ def test_a_host_that_cannot_be_looked_at_makes_nothing_for_others(play):
     hosts = {name: {**host()["mx1"], "shared": {"a.test": "mx"}} for name in ("mx1", "mx2")}
     hosts["mx1"]["seen"] = {"msg": "the signer is down"}
     assert list(play(hosts=hosts)["make"]) == ["mx2"]
+
+
+# After a break-in
+
+
+def test_an_emergency_replaces_keys_of_the_rotation_whose_name_is_still_set(play):
+    slot = Slot("mx1", "a.test", "x", "rsa", "active", 1.0, "2026-11", "SHA256:x", RECORD, True, 1.0, begun=1.0)
+    rotations.save(play.store(), rotations.load(play.store()), [slot])
+    (made,) = play(hosts=host(["x"], ["x"]), rotation="2026-11", emergency=True)["make"]["mx1"]
+    again = play(hosts=host(["x"], ["x"]), rotation="2026-11", emergency=True)
+    assert again["make"]["mx1"] == [made] and len(again["slots"]) == 2
+    assert len(play(hosts=host(["x"], ["x", made["selector"]]), rotation="2026-11", emergency=True)["slots"]) == 2
+
+
+def test_an_emergency_that_began_before_midnight_goes_on_after_it(play):
+    now = time.time()
+    name = f"emergency-{time.strftime('%Y%m%d', time.gmtime(now - DAY))}"
+    slot = Slot("mx1", "a.test", "x", "rsa", "active", now - 600, name, "SHA256:x", RECORD, True, now, urgent=True, begun=now - 600)
+    rotations.save(play.store(), rotations.load(play.store()), [slot])
+    look = {"x": Seen(primary="equal", served=True)}
+    assert play(look, hosts=host(["x"], ["x"]), emergency=True)["make"] == {}
+    rotations.save(play.store(), rotations.load(play.store()), [slot._replace(begun=now - 2 * DAY)])
+    assert play(look, hosts=host(["x"], ["x"]), emergency=True)["make"] != {}
+
+
+def test_an_emergency_replaces_an_ed25519_key_that_signs_though_none_is_made_any_more(play):
+    there = host(["x", "x-ed"], ["x", "x-ed"])
+    there["mx1"]["seen"]["signer"], there["mx1"]["seen"]["keys"][1]["kind"] = "rspamd", "ed25519"
+    for stored in (True, False):  # or it is taken in by this run
+        rsa = Slot("mx1", "a.test", "x", "rsa", "active", 1.0, "one", "SHA256:x", RECORD, True, 1.0, begun=1.0)
+        ed = rsa._replace(selector="x-ed", kind="ed25519")
+        rotations.save(play.store(), rotations.load(play.store()), [rsa, ed] if stored else [])
+        made = play(hosts=there, emergency=True)["make"]["mx1"]
+        assert [row["type"] for row in made] == ["rsa", "ed25519"]
+    failed = ed._replace(state="retiring", fault="its mail does not verify")
+    for emergency, kinds in ((False, ["rsa"]), (True, ["rsa", "ed25519"])):
+        rotations.save(play.store(), rotations.load(play.store()), [rsa, failed])
+        made = play(hosts=there, emergency=emergency, rotation="" if emergency else "two")["make"]["mx1"]
+        assert [row["type"] for row in made] == kinds
+
+
+# What is there at the first run
+
+
+def test_a_customers_key_signs_on_where_the_store_was_lost(play):
+    there = host(["s1.mx1"], ["s1.mx1"])
+    there["mx1"]["domains"] = ["c.test"]
+    there["mx1"]["seen"]["keys"][0]["domain"] = "c.test"
+    probe = there["mx1"]["seen"]["probes"]["c.test"] = there["mx1"]["seen"]["probes"].pop("a.test")
+    customers = {"c.test": "a.test"}
+    probe["signs"] = None  # its signer does not answer at first
+    first = play({"s1.mx1": Seen(primary="equal", served=True)}, hosts=there, customers=customers)
+    assert first["slots"] == [] and first["acts"] == [] and first["faults"] == []
+    probe["signs"] = ["s1.mx1"]
+    result = play({"s1.mx1": Seen(primary="equal", served=True)}, hosts=there, customers=customers)
+    assert result["sign"] == {} and not any(act["verb"] in ("stop", "make") for act in result["acts"])
+    assert [(slot["state"], slot["rotation"], slot["fixed"]) for slot in result["slots"]] == [("active", "taken in", True)]
+    assert result["dkim"][1] == {"domain": "a.test", "selector": "s1.mx1.c.test", "record": RECORD}
+
+
+def test_a_fixed_selector_whose_old_key_rests_on_its_host_takes_no_new_one_where_the_store_was_lost(play, monkeypatch):
+    there = host(["s2.mx1"], ["s1.mx1", "s2.mx1"])
+    there["mx1"]["domains"] = ["c.test"]
+    for row in there["mx1"]["seen"]["keys"]:
+        row.update(domain="c.test", fingerprint=f"SHA256:{row['selector']}")
+    there["mx1"]["seen"]["probes"]["c.test"] = there["mx1"]["seen"]["probes"].pop("a.test")
+    look = {name: Seen(primary="equal", served=True) for name in ("s1.mx1", "s2.mx1")}
+    result = play(look, hosts=there, customers={"c.test": "a.test"}, emergency=True)
+    assert {slot["selector"]: slot["state"] for slot in result["slots"]} == {"s1.mx1": "retiring", "s2.mx1": "active", "s3.mx1": "planned"}
+    assert [row["selector"] for row in result["make"]["mx1"]] == ["s3.mx1"] and result["sign"] == {}
+    assert not any("s1.mx1" in fault for fault in result["faults"])
+    monkeypatch.setattr(dkim_rotation.engines, "verdicts", lambda *_: {"s2.mx1": dkim_rotation.engines.Verdict(1, "the linter says t=y")})
+    result = play(look, hosts=there, customers={"c.test": "a.test"})
+    acts = {act["selector"]: act for act in result["acts"]}
+    assert (acts["s1.mx1"]["verb"], acts["s2.mx1"]["verb"], result["sign"]) == ("wait", "hold", {}), "the one that rests is no way back"
+    assert "s2.mx1 was taken in, and its mail does not verify" in acts["s2.mx1"]["why"]
+
+
+def test_a_switch_of_one_domain_leaves_another_domain_the_key_of_which_nothing_was_known(play):
+    there = host([], ["k"])
+    there["mx1"]["domains"] = ["a.test", "b.test"]
+    there["mx1"]["seen"]["keys"] += [{**there["mx1"]["seen"]["keys"][0], "domain": "b.test", "selector": "Old"}]
+    there["mx1"]["seen"]["probes"]["b.test"] = {"signs": ["old"], "broken": {}, "message": "", "fault": ""}
+    ready = Slot("mx1", "a.test", "k", "rsa", "ready", 1.0, "one", "SHA256:x", RECORD, begun=1.0)
+    planned = Slot("mx1", "b.test", "p", "rsa", "planned", 1.0, "one", begun=1.0)
+    gone = planned._replace(selector="g", state="removed")  # that one was taken back
+    rotations.save(play.store(), rotations.load(play.store()), [ready, planned, gone])
+    result = play({"k": Seen(primary="equal", served=True), "old": Seen(primary="equal", served=True)}, hosts=there)
+    assert [(row["domain"], row["selectors"]) for row in result["sign"]["mx1"]] == [("a.test", ["k"]), ("b.test", ["old"])]
+
+
+def test_a_key_that_was_taken_in_signs_on_where_our_engines_do_not_take_its_record(play, monkeypatch):
+    monkeypatch.setattr(dkim_rotation.engines, "verdicts", lambda *_: {"x": dkim_rotation.engines.Verdict(1, "the linter says t=y")})
+    for _ in range(2):
+        result = play({"x": Seen(primary="equal", served=True)}, hosts=host(["x"], ["x"]))
+        assert result["sign"] == {} and [act["verb"] for act in result["acts"]] == ["hold"]
+        assert "t=y" in result["acts"][0]["why"]
+    rotated = play({"x": Seen(primary="equal", served=True)}, hosts=host(["x"], ["x"]), rotation="two")
+    assert len(rotated["make"]["mx1"]) == 1 and rotated["sign"] == {}
+    monkeypatch.setattr(dkim_rotation.engines, "verdicts", lambda *_: {"x": dkim_rotation.engines.Verdict(2, "")})
+    play({"x": Seen(primary="equal", served=True)}, hosts=host(["x"], ["x"]))
+    assert {slot.selector: bool(slot.verified) for slot in rotations.load(play.store()).slots}["x"]
+
+
+def test_a_host_that_was_lost_and_is_back_gets_a_key_and_one_whose_key_was_taken_back_does_not(play):
+    lost = Slot("mx1", "a.test", "x", "rsa", "gravestone", 1.0, "", "SHA256:x", RECORD, True, begun=1.0)
+    rotations.save(play.store(), rotations.load(play.store()), [lost])
+    assert len(play(hosts=host())["make"]["mx1"]) == 1
+    back = lost._replace(selector="y", state="removed", rotation="one", begun=2.0)
+    rotations.save(play.store(), rotations.load(play.store()), [lost, back])
+    assert play(hosts=host())["make"] == {}
+
+
+def test_a_fixed_selector_rests_as_long_as_its_host_lets_it(play):
+    there = host()
+    there["mx1"]["domains"] = ["c.test"]
+    gone = Slot("mx1", "c.test", "s1.mx1", "rsa", "gravestone", time.time() - 15 * DAY, "one", "SHA256:x", RECORD, True, fixed=True)
+    rotations.save(play.store(), rotations.load(play.store()), [gone])
+    asked = {"hosts": there, "customers": {"c.test": "a.test"}, "slots": 1, "rotation": "two"}
+    result = play(**asked, slot_rest=30)
+    assert result["make"] == {} and [slot["state"] for slot in result["slots"]] == ["gravestone"]
+    assert [row["selector"] for row in play(**asked)["make"]["mx1"]] == ["s1.mx1"]

@@ -9,7 +9,7 @@ import os
 import pwd
 
 import pytest
-from goodstanding_src.module_utils.goodstanding.dkim import safety
+from goodstanding_src.module_utils.goodstanding.dkim import safety, signers
 from goodstanding_src.module_utils.goodstanding.host.files import HostError
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="another user can only be tried as root")
@@ -97,3 +97,13 @@ def test_the_child_gave_up_root_for_good():
 def test_a_user_that_is_not_there_is_named():
     with pytest.raises(HostError, match="no user nosuchdaemon"):
         safety.daemon("nosuchdaemon")
+
+
+def test_rspamd_runs_as_the_user_of_its_unit(monkeypatch):
+    def run(words):
+        return 0, {"rspamd": "Rspamd daemon version 3.13.2\n", "systemctl": f"{NOBODY.pw_name}\n"}[words[0]], ""
+
+    found = signers.of(run, "rspamd")
+    assert (found.daemon, found.version) == (WHO, "Rspamd daemon version 3.13.2\n")
+    monkeypatch.setitem(signers._USERS, "rspamd", "daemon")
+    assert signers.of(lambda words: (1, "", ""), "rspamd").daemon.user == "daemon"
