@@ -12,7 +12,8 @@ description:
   - Runs on the controller, once for all hosts. Out of the findings of a run it opens a case for each address or name and each list that
     names it (tiers A to C), judges what must hold before the list is asked, and closes a case where the list did not name it twice in a
     row, by answers that can be believed. What could not be asked closes nothing.
-  - It writes a dossier of each open case into O(directory) - Markdown for a person, JSON, and the text for the form.
+  - It writes a dossier of each open case into O(directory) - Markdown for a person, JSON, and the text for the form. That of a case that is
+    closed, or for which O(submitted) or O(refused) comes without O(findings), is taken away.
   - With O(submitted), O(refused), O(override) or O(approve) it records what a person did or decided for one case. O(approve) sends the
     request by mail, once, where the operator takes one by mail; it is in the ledger before it is sent. Where the operator takes it from
     the listed address itself, it is only written down, for M(delisting_request) to make it on the host that has the address, and
@@ -76,7 +77,7 @@ options:
     elements: str
     default: []
   reason:
-    description: Why, for O(override), for O(refused), and for O(submitted) of a case that is not ready.
+    description: Why, for O(override), for O(refused), and for O(submitted) of a case that is not ready, or whose list is silent.
     type: str
     default: ""
   by:
@@ -115,7 +116,8 @@ options:
         type: path
   retention_days:
     description: >-
-      Runs, journal lines and requests' texts are deleted after so many days, but for what an open case rests on. 0 deletes nothing.
+      Runs, journal lines and requests' texts are deleted after so many days, but for what an open case rests on whose list said something
+      within them. 0 deletes nothing.
     type: float
     default: 30.0
   export:
@@ -229,6 +231,7 @@ forgotten:
   returned: success
 """
 
+import functools
 import pathlib
 import time
 import traceback
@@ -263,6 +266,16 @@ ACTS = ("submitted", "refused", "override", "approve")
 APPROVED = {"mail": "by mail", "machine": "by the listed address itself"}
 #: Findings of no run: nothing is known of any subject.
 _NONE: Row = {"observations": [], "addresses": [], "names": [], "feeds": []}
+
+
+class Past(t.NamedTuple):
+    """What the ledger has of the accounts that are locked, and of those let in again. incidents: of the present locks; again: when each was
+    let in (epoch); lines: of the hosts' journals."""
+
+    incidents: set[str]
+    locked: set[str]
+    again: dict[str, float]
+    lines: list[Row]
 
 
 class Run(t.NamedTuple):
@@ -320,13 +333,18 @@ def follow(run: Run, known: dict[str, Case]) -> dict[str, cases.Decision]:
     decisions = {}
     asked = {row.get("address") or row.get("name") for row in [*run.document["addresses"], *run.document["names"]]}
     by_key = {(case.subject, case.list): case for case in known.values()}
+
+    @functools.cache
+    def outside(subject: str, of_address: bool) -> dict[str, cases.Gate]:
+        """Return what must hold of a subject, which many lists may name."""
+        return gates.outside(run.document, of_address, authentication(run.document, subject, of_address), run.now)
+
     for key, of in run.told(known.values()).items():
         if of.seen.outcome == cases.SILENT and key[0] not in asked and lists.elsewhere(run.p["elsewhere"], key[0]):
             continue
         before = by_key.get(key)
         codes = of.seen.codes or (before.codes if before else ())
-        outside = gates.outside(run.document, of.of_address, authentication(run.document, key[0], of.of_address), run.now)
-        decision = cases.look(before, *key, of.seen, lists.way(of, codes), outside, run.asked, run.now)
+        decision = cases.look(before, *key, of.seen, lists.way(of, codes), outside(key[0], of.of_address), run.asked, run.now)
         if decision.case is not None:
             decisions[decision.case.id] = decision
     return decisions
@@ -346,7 +364,7 @@ def act(run: Run, known: dict[str, Case]) -> cases.Decision:
     events: tuple[cases.Event, ...] = ()
     may_be_early = (cases.GATED, cases.REFUSED, cases.EXPIRED, cases.PROVIDER_ONLY)
     if what == "override" or (what == "submitted" and reason.strip() and case.state in may_be_early):
-        opened = cases.override(case, f"{reason}{by}" if reason.strip() else "", run.now)
+        opened = cases.override(case, f"{reason}{by}" if reason.strip() else "", run.now, what == "submitted")
         if what == "override":
             return opened
         case, events = t.cast(Case, opened.case), opened.events
@@ -359,13 +377,20 @@ def act(run: Run, known: dict[str, Case]) -> cases.Decision:
     return cases.Decision(asked.case, (*events, *asked.events))
 
 
-def compose(run: Run, engine: t.Any, case: Case, of: lists.Told) -> dossier.Dossier:
+def past(run: Run, engine: t.Any) -> Past:
+    """Return what the dossiers of this run rest on beside its findings: read once, for all of them."""
+    locks, again = run.document["locks"], ledger.let_in_again(engine)
+    incidents, locked = {entry["incident"] for row in locks for entry in row["hosts"]}, {row["account"] for row in locks}
+    return Past(incidents, locked, again, ledger.incident_lines(engine, incidents, {*locked, *again}))
+
+
+def compose(run: Run, engine: t.Any, before: Past, case: Case, of: lists.Told) -> dossier.Dossier:
     """Return a case's dossier, out of the ledger."""
-    locks = run.document["locks"]
-    incidents = {entry["incident"] for row in locks for entry in row["hosts"]}
-    lines = ledger.incident_lines(engine, incidents, {row["account"] for row in locks}) if engine is not None else []
-    events = ledger.history(engine, case.id) if engine is not None else []
-    told = dossier.Ledger(events, run.document, lines)
+    events = ledger.history(engine, case.id)
+    began = max([epoch(row["time"]) for row in events if row["kind"] in ("opened", "relisted")], default=case.opened)
+    names = {*before.locked, *(name for name, time in before.again.items() if time > began - ledger.BEFORE)}
+    lines = [row for row in before.lines if str(row.get("incident")) in before.incidents or not names.isdisjoint(row["accounts"])]
+    told = dossier.Ledger(events, run.document, dossier.latest(lines))
     return dossier.compose(case, of, lists.way(of, case.codes), told, run.p["contact"], run.p["templates"])
 
 
@@ -391,7 +416,7 @@ def approve(run: Run, engine: t.Any) -> Row:
         given = {}
         if how == "mail":
             relay = mail.read(run.p["relay"], "delisting_relay")
-            made = compose(run, engine, known[case.id], of)
+            made = compose(run, engine, past(run, engine), known[case.id], of)
             message = mail.message(relay, run.p["mail_to"] or of.delisting["mail"], made.subject, made.text, run.now)
             sent.extend([relay, message])
             given = {"message_id": str(message["Message-ID"]), "receiver": str(message["To"]), "text": made.text}
@@ -425,11 +450,11 @@ def settle(run: Run, engine: t.Any, request: Row) -> Row:
     return {name: request.get(name) for name in ("case", "how", "state", "message_id", "detail")}
 
 
-def row(run: Run, engine: t.Any, case: Case, of: lists.Told, dossiers: bool) -> Row:
-    """Return what is told of a case, and write its dossier."""
+def row(run: Run, engine: t.Any, case: Case, of: lists.Told, before: Past | None) -> Row:
+    """Return what is told of a case, and write its dossier where there is a Past to make it of."""
     path = None
-    if dossiers and run.p["findings"] and case.state != cases.CLEARED:
-        made = compose(run, engine, case, of)
+    if before is not None and case.state != cases.CLEARED:
+        made = compose(run, engine, before, case, of)
         path = next(name for name in dossier.write(run.p["directory"], case, made, files.write, files.as_json) if name.endswith(".md"))
 
     def date(seconds: float | None) -> str | None:
@@ -500,7 +525,14 @@ def follow_all(p: Row, now: float, check_mode: bool) -> Row:
         after = ledger.load(engine)
     told = run.told(after.values())
     dossiers = bool(p["directory"]) and not check_mode
-    rows = [row(run, engine, case, told[case.subject, case.list], dossiers) for name, case in after.items() if name in shown]
+    before = past(run, engine) if dossiers and p["findings"] else None
+    rows = [row(run, engine, case, told[case.subject, case.list], before) for name, case in after.items() if name in shown]
+    if dossiers:
+        # What they say is over, or was asked for already; of a case that goes on the next findings write it anew.
+        acted = () if p["findings"] else (p["submitted"], p["refused"])
+        for case in after.values():
+            if case.state == cases.CLEARED or case.id in acted:
+                dossier.remove(p["directory"], case)
     forgotten = 0
     if not check_mode:
         if p["export"]:

@@ -216,8 +216,8 @@ def test_what_proves_nothing_does_not_close_the_case(broken, mended):
         found = assessed(reputation_cache=f"{Story.folder}/{RUN}.json")
     finally:
         on_lists(mended)
-    # It would be frozen, if refusals of some minutes ago that quote the list did not still speak for the listing.
-    assert found.state in ("submitted", "waiting") and found.clean_at is None
+    # Refusals of some minutes ago that quote the list are still in the logs, and do not speak for it.
+    assert found.state in ("submitted", "waiting") and found.frozen and found.clean_at is None
 
 
 def test_it_is_clear_when_the_list_said_so_twice_and_a_relisting_opens_it_again():

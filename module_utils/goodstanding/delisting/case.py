@@ -55,13 +55,15 @@ class Way(t.NamedTuple):
 
 class Seen(t.NamedTuple):
     """What a run saw of the subject in the list. sources and codes: where it is listed; why: it is SILENT, or how it is known to be CLEAN;
-    since: when the listing was first seen, None where that is now."""
+    since: when the listing was first seen, None where that is now; quoted: receivers that refuse because of the list said so, while the
+    list itself is silent (why)."""
 
     outcome: str
     sources: tuple[str, ...] = ()
     codes: tuple[str, ...] = ()
     why: str = ""
     since: float | None = None
+    quoted: bool = False
 
 
 class Asked(t.NamedTuple):
@@ -160,12 +162,16 @@ def look(
         # What must hold is judged anew: findings grow old.
         return Decision(case, ()) if case.state == CLEARED else _settle(case._replace(seen=now), way, gates, asked, now, [])
     case = case._replace(seen=now, judged=judged)
-    if seen.outcome == SILENT:
+    if seen.outcome == SILENT or (seen.quoted and _has_spoken(case)):
         return _silent(case, seen, way, gates, asked, now)
-    case = case._replace(frozen="")
     if seen.outcome == CLEAN:
         return _clean(case, seen, way, gates, asked, now)
-    return _listed(case, seen, way, gates, asked, now)
+    return _listed(case._replace(frozen=""), seen, way, gates, asked, now)
+
+
+def _has_spoken(case: Case) -> bool:
+    """Return whether the list itself named the subject, or called it clean: refusals that quote it may be older than that."""
+    return case.clean_at is not None or any(code.startswith("127.") for code in case.codes)
 
 
 def _opened(subject: str, name: str, seen: Seen, way: Way, asked: Asked, now: float) -> Case:
@@ -190,8 +196,12 @@ def _silent(case: Case, seen: Seen, way: Way, gates: t.Mapping[str, Gate], asked
 
 
 def _clean(case: Case, seen: Seen, way: Way, gates: t.Mapping[str, Gate], asked: Asked, now: float) -> Decision:
-    if case.state == CLEARED or asked.since < case.ask_at:
+    if case.state == CLEARED:
         return Decision(case, ())
+    if asked.since < case.ask_at:
+        # It may be an old answer: it says nothing of the list, and what must hold is judged anew all the same.
+        return Decision(case, ()) if case.asked else _settle(case, way, gates, asked, now, [])
+    case = case._replace(frozen="")
     if case.clean_at is None:
         case = case._replace(clean_at=asked.until, ask_at=asked.until + pause(way))
         how = f", {seen.why}" if seen.why else ""
@@ -267,13 +277,14 @@ def _own(case: Case, way: Way, now: float) -> dict[str, Gate]:
     return {NAMED: named, QUIET: quiet, COOL_DOWN: cool}
 
 
-def override(case: Case, reason: str, now: float) -> Decision:
-    """Open the gates that are closed now, for the next request alone. CaseError where no reason is given or nothing can be asked."""
+def override(case: Case, reason: str, now: float, made: bool = False) -> Decision:
+    """Open the gates that are closed now, for the next request alone. made: it was made already, whatever the list says now. CaseError
+    where no reason is given or nothing can be asked."""
     if not reason.strip():
         raise CaseError(f"{case.id}: gates are overridden for a reason only: give it in words (-e reason='...')")
     if case.state not in (GATED, READY, OPEN, REFUSED, EXPIRED, PROVIDER_ONLY):
         raise CaseError(f"{case.id} is {case.state}: there is no gate to override")
-    if NAMED in case.closed:
+    if NAMED in case.closed and not made:
         raise CaseError(f"{case.id} cannot be asked for: {case.closed[NAMED].why}")
     if case.override is None and not case.closed:
         return Decision(case, ())

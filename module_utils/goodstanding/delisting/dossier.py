@@ -66,7 +66,7 @@ class Statement(t.NamedTuple):
 
 class Ledger(t.NamedTuple):
     """What the ledger has for a case. events: of the case, the oldest first, with id, time (ISO), kind, why; document: the findings of the
-    run that judged it, whose row is run/ID; journal: lines of the hosts' journals with id, host, time (epoch), step and more."""
+    run that judged it, whose row is run/ID; journal: lines of the hosts' journals, as latest() returns them."""
 
     events: t.Sequence[Row]
     document: Row
@@ -178,7 +178,7 @@ def _listed(case: Case, of: Told, ledger: Ledger) -> list[Statement]:
         said.append(Statement(text, (f"run/{ledger.document['run']['id']}/observations/{row['source']}",)))
     if not said and found:
         codes = f" with {', '.join(case.codes)}" if case.codes else ""
-        said.append(Statement(f"{case.subject}{host} was in {of.name}{codes} when it was last seen there.", (found[-1]["id"],)))
+        said.append(Statement(f"{case.subject} was in {of.name}{codes} when it was last seen there.", (found[-1]["id"],)))
     seen = [row for row in of.rows if row["since"]]
     if seen and not case.relisted:
         rows = tuple(f"run/{ledger.document['run']['id']}/observations/{row['source']}" for row in seen)
@@ -196,17 +196,20 @@ def _ended(case: Case) -> list[Statement]:
 
 
 def _happened(ledger: Ledger) -> list[Statement]:
-    run, locks = f"run/{ledger.document['run']['id']}", ledger.document["locks"]
-    logins = [row["account"] for row in locks if kind_of(row["account"]) == "login"]
-    users = [row["account"] for row in locks if kind_of(row["account"]) != "login"]
-    if not locks:
+    run, locked = f"run/{ledger.document['run']['id']}", [row["account"] for row in ledger.document["locks"]]
+    # Who was let in again is locked no more: the journals say that it was.
+    more = [row for row in _steps(ledger, "finish", "accounts") if not set(row["accounts"]).issubset(locked)]
+    names = {*locked, *(name for row in more for name in row["accounts"])}
+    if not names:
         proven = ledger.document["outbreak"]["state"] == "none"
         return [Statement("Our logs show no account that sends spam at present.", (f"{run}/outbreak",))] if proven else []
-    hosts = sorted({entry["host"] for row in locks for entry in row["hosts"]})
+    logins = [name for name in names if kind_of(name) == "login"]
+    users = [name for name in names if kind_of(name) != "login"]
     who = [f"{_count(len(logins), 'mail account')} of ours"] if logins else []
     who += [f"{_count(len(users), 'program')} on our own servers"] if users else []
-    text = f"{_and(who)} {'was' if len(locks) == 1 else 'were'} taken over and used to send spam through {_and(hosts)}."
-    return [Statement(text[0].upper() + text[1:], tuple(f"{run}/locks/{row['account']}" for row in locks))]
+    text = f"{_and(who)} {'was' if len(names) == 1 else 'were'} taken over and used to send spam."
+    rows = [*(f"{run}/locks/{name}" for name in locked), *(row["id"] for row in more)]
+    return [Statement(text[0].upper() + text[1:], tuple(rows))]
 
 
 #: What the end of an outbreak proves, by the number of its condition.
@@ -218,16 +221,31 @@ _PROVEN = {
 }
 
 
+def latest(lines: t.Sequence[Row]) -> list[Row]:
+    """Return the lines of the store's incident_lines() without those of an earlier break-in: an account's until its owner was let in again,
+    where it was locked anew later."""
+    let_in: dict[str, float] = {}
+    over: dict[str, float] = {}
+    for row in lines:
+        for name in row["accounts"]:
+            if row.get("step") == "reinstate":
+                let_in[name] = row["time"]
+            elif row.get("step") == "finish" and name in let_in:
+                over[name] = let_in[name]
+    return [row for row in lines if not row["accounts"] or any(row["time"] > over.get(name, 0.0) for name in row["accounts"])]
+
+
+def _steps(ledger: Ledger, step: str, field: str) -> list[Row]:
+    return [row for row in ledger.journal if row.get("step") == step and row.get(field)]
+
+
 def _done(ledger: Ledger) -> list[Statement]:
     said: list[Statement] = []
-
-    def of(step: str, field: str) -> list[Row]:
-        return [row for row in ledger.journal if row.get("step") == step and row.get(field)]
 
     def say(text: str, rows: list[Row]) -> None:
         said.append(Statement(text, tuple(row["id"] for row in rows)))
 
-    locked = of("finish", "accounts")
+    locked = _steps(ledger, "finish", "accounts")
     if locked:
         closed = sum(int(row.get("closed") or 0) for row in locked)
         ended = f", and ended {_count(closed, 'session')} that {'was' if closed == 1 else 'were'} open" if closed else ""
@@ -235,18 +253,21 @@ def _done(ledger: Ledger) -> list[Statement]:
         hosts = _and(sorted({row["host"] for row in locked}))
         say(f"We locked {what} on {hosts} on {day(max(row['time'] for row in locked))}{ended}.", locked)
     for step, verb, where in (("queue held", "held back", "that were queued"), ("queue deleted", "deleted", "from the queue")):
-        rows = of(step, "count")
+        rows = _steps(ledger, step, "count")
         if rows:
             say(f"We {verb} {_count(sum(int(row['count']) for row in rows), 'message')} {where}.", rows)
-    again = of("reinstate", "accounts")
-    if again:
-        say(f"The owner was let in again on {day(max(row['time'] for row in again))}.", again)
+    again = _steps(ledger, "reinstate", "accounts")
+    still, owners = len(ledger.document["locks"]), len({name for row in again for name in row["accounts"]})
     held = [row["number"] for row in ledger.document["outbreak"]["conditions"] if row["number"] in _PROVEN and row["state"] == HOLDS]
     if held:
         conditions = tuple(f"run/{ledger.document['run']['id']}/outbreak/{number}" for number in held)
-        whom = ("this account", "its") if len(ledger.document["locks"]) == 1 else ("these accounts", "their")
+        which = ("the account that is still locked", "the accounts that are still locked") if again else ("this account", "these accounts")
+        whom = (which[0], "its") if still == 1 else (which[1], "their")
         proven = [_PROVEN[number].format(whom[0]).replace(" its ", f" {whom[1]} ") for number in held]
         said.append(Statement(f"Since then {_and(proven)}.", conditions))
+    if again:
+        who = f"{_count(owners, 'owner').capitalize()} {'was' if owners == 1 else 'were'}" if still or owners > 1 else "The owner was"
+        say(f"{who} let in again on {day(max(row['time'] for row in again))}.", again)
     return said
 
 
@@ -316,14 +337,23 @@ def _tidy(text: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _paths(folder: str, case: Case) -> list[str]:
+    name = Path(folder) / case.id.replace("/", "_").replace(":", "_")
+    return [f"{name}.{end}" for end in ("json", "md", "txt")]
+
+
 def write(folder: str, case: Case, dossier: Dossier, put: t.Callable[[str, str], None], as_json: t.Callable[[Row], str]) -> list[str]:
     """Write the files of a dossier and return their paths. put: writes a file whole; as_json: of the report."""
-    name = Path(folder) / case.id.replace("/", "_").replace(":", "_")
-    files = {
-        f"{name}.md": dossier.markdown,
-        f"{name}.json": as_json(dossier.data),
-        **({f"{name}.txt": dossier.text} if dossier.text else {}),
-    }
+    files = dict(zip(_paths(folder, case), (as_json(dossier.data), dossier.markdown, dossier.text)))
     for path, text in files.items():
-        put(path, text)
-    return sorted(files)
+        if text:
+            put(path, text)
+        else:
+            Path(path).unlink(missing_ok=True)  # of before, when somebody could ask
+    return [path for path, text in files.items() if text]
+
+
+def remove(folder: str, case: Case) -> None:
+    """Take away the files of a dossier that does not hold any more."""
+    for path in _paths(folder, case):
+        Path(path).unlink(missing_ok=True)

@@ -77,14 +77,16 @@ def told(
         name = str(instead.get(follows, follows)) if follows else desk["id"] if desk else row["source"]
         group = found.setdefault((row["subject"], name), _Found([], []))
         (group.quoted if follows else group.rows).append(row)
+    refusing: dict[Key, set[str]] = {}  # the lists of each subject and source
+    for key, group in found.items():
+        for row in group.rows:
+            refusing.setdefault((key[0], row["source"]), set()).add(key[1])
     sources = {(subject, name): before for subject, name, before in known}
     subjects = {row.get("address") or row.get("name"): row for row in [*document["addresses"], *document["names"]]}
     result = {}
     for key in [*found, *(key for key in sources if key not in found)]:
         group = found.get(key, _Found([], []))
-        # A receiver with several desks: while it still refuses for one of them, that it took mail says nothing of the others.
-        others = {row["source"] for other, each in found.items() if other[0] == key[0] and other[1] != key[1] for row in each.rows}
-        result[key] = _told(key, group, sources.get(key, ()), subjects.get(key[0]), desks, zones, others)
+        result[key] = _told(key, group, sources.get(key, ()), subjects.get(key[0]), desks, zones, refusing)
     return result
 
 
@@ -111,22 +113,26 @@ def _desk(row: Row, desks: t.Sequence[Row]) -> Row | None:
 
 def _told(
     key: Key, found: _Found, before: tuple[str, ...], subject: Row | None, desks: t.Sequence[Row], zones: t.Mapping[str, Row],
-    others: set[str],
+    refusing: t.Mapping[Key, set[str]],
 ) -> Told:  # fmt: skip
     name = key[1]
     desk = next((desk for desk in desks if desk["id"] == name), {})
     listed = [row for row in found.rows if row["outcome"] in seen_as.LISTED and not row["suspected"]]
     silent = [row for row in found.rows if row not in listed]
     sources = tuple(sorted({row["source"] for row in listed} | set(before))) or (name,)
+    # A receiver with several desks: while it still refuses for one of them, that it took mail says nothing of the others.
+    others = {source for source in sources if refusing.get((key[0], source), set()) - {name}}
     own_servers = set(sources) <= set((subject or {}).get("authoritative", ()))
-    if not listed and found.quoted and not _clean(subject, sources):
+    why, quoted = "", bool(not listed and found.quoted and not _clean(subject, sources))
+    if quoted:
+        why = _why(silent, subject, sources, others)
         listed, silent = found.quoted, []
     rows = (*listed, *silent)
     if listed:
         since = min([epoch(row["since"]) for row in listed if row["since"]], default=None)
         codes = tuple(sorted({code for row in listed for code in row["codes"]}))
-        seen = Seen(LISTED, sources, codes, "", since)
-    elif not silent and _clean(subject, sources) and others.isdisjoint(sources):
+        seen = Seen(LISTED, sources, codes, why, since, quoted)
+    elif not silent and _clean(subject, sources) and not others:
         seen = Seen(CLEAN, sources, why="asked at its own name servers" if own_servers else "")
     else:
         seen = Seen(SILENT, sources, why=_why(silent, subject, sources, others))
@@ -163,7 +169,7 @@ def _why(rows: t.Sequence[Row], subject: Row | None, sources: t.Sequence[str], o
     missing = [source for source in sources if source not in subject["clean"] and source not in silent]
     said = [f"{', '.join(silent)} said nothing that can be believed"] if silent else []
     said += [f"{', '.join(missing)} was not asked"] if missing else []
-    return "; ".join(said) or f"{', '.join(sorted(others & set(sources)))} still refuses it at another desk"
+    return "; ".join(said) or f"{', '.join(sorted(others))} still refuses it at another desk"
 
 
 def _filled(facts: Row, subject: str) -> Row:

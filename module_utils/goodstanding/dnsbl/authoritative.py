@@ -9,6 +9,7 @@ that answers every question by its own cache is found out by that.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import typing as t
 
@@ -37,7 +38,11 @@ def servers(ask: Ask, zone: str) -> list[str]:
     """Return an address (IPv4) of each name server of a zone, of MOST_SERVERS at most, as the resolver tells them."""
     names = list(ask({"ns": question(pack_name(zone), NS)}).get("ns", TIMEOUT).texts)
     secrets.SystemRandom().shuffle(names)
-    answers = ask({name: question(pack_name(name), A) for name in names[:MOST_SERVERS] if name != "."})
+    asked = {}
+    for name in names[:MOST_SERVERS]:
+        with contextlib.suppress(ValueError):  # the root, or a label with a dot in it, which no server's name has
+            asked[name] = question(pack_name(name), A)
+    answers = ask(asked)
     return sorted({answer.addresses[0] for answer in answers.values() if answer.addresses})
 
 

@@ -35,6 +35,11 @@ def name_on(account: str, host: str) -> str | None:
     return account[: -len(host) - 1] if account.endswith(f"@{host}") else None
 
 
+def name_of(name: str, host: str) -> str:
+    """Return how the fleet names the account that a host calls by this name; the other way round of name_on()."""
+    return name if kind_of(name) == "login" or name.endswith(f"@{host}") else f"{name}@{host}"
+
+
 def is_locked(document: Document, account: str) -> bool:
     """Whether an account is locked on every host that it is one of."""
     locked = {entry["host"] for row in document["locks"] if row["account"] == account for entry in row["hosts"]}
@@ -72,8 +77,7 @@ def prove(
                     note(document, row["account"], entry["host"], entry["incident"], entry["locked_at"])
         for host, proof in sorted(proofs.items()):
             for name, lock in sorted((proof.get("locks") or {}).items()):
-                account = name if kind_of(name) == "login" or name.endswith(f"@{host}") else f"{name}@{host}"
-                note(document, account, host, str(lock["incident"])[:80], iso(lock["locked_at"]))
+                note(document, name_of(name, host), host, str(lock["incident"])[:80], iso(lock["locked_at"]))
         document["drift"] = [row for row in (_drift(document, *each) for each in sorted(proofs.items())) if row]
     if given.get("limits"):
         document["limits"] = limits.rows(given["limits"])

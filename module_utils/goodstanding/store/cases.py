@@ -14,6 +14,7 @@ import typing as t
 import sqlalchemy as sa
 
 from ..delisting.case import CLEARED, Case, Event, Gate, Override
+from ..findings.locks import name_of
 from ..findings.times import epoch, iso
 from . import incidents
 from .database import ACTIONS, FINDINGS, METADATA, RUNS, StoreError, reading, reason, writing
@@ -63,7 +64,7 @@ SENDING = "sending"
 #: Tables whose rows are secrets, sealed or not: an export leaves them out.
 SECRET = ("sealed",)
 #: Journal lines and runs of so long before the oldest case that goes on are kept with it, in seconds.
-_BEFORE = 7 * 86400.0
+BEFORE = 7 * 86400.0
 
 Row = dict[str, t.Any]
 
@@ -76,8 +77,11 @@ class Open(t.NamedTuple):
     now: float
 
     def cases(self) -> dict[str, Case]:
-        """Return all cases by id."""
-        return {row.id: from_text(row.data) for row in self.connection.execute(sa.select(CASES).order_by(CASES.c.id))}
+        """Return all cases by id; StoreError where one cannot be read."""
+        try:
+            return {row.id: from_text(row.data) for row in self.connection.execute(sa.select(CASES).order_by(CASES.c.id))}
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise StoreError("a row of cases in the store is damaged: give the store back from its backup") from None
 
     def save(self, case: Case, events: t.Iterable[Event]) -> None:
         """Write a case in the place of what was known of it, and what happened to it."""
@@ -141,11 +145,8 @@ def change(engine: sa.Engine, run: str, now: float, work: t.Callable[[Open], t.A
 
 def load(engine: sa.Engine) -> dict[str, Case]:
     """Return all cases by id."""
-    try:
-        with reading(engine, "the cases") as connection:
-            return Open(connection, "", 0.0).cases()
-    except (KeyError, TypeError, ValueError):
-        raise StoreError("a row of cases in the store is damaged: give the store back from its backup") from None
+    with reading(engine, "the cases") as connection:
+        return Open(connection, "", 0.0).cases()
 
 
 def followed(engine: sa.Engine) -> list[Row]:
@@ -175,15 +176,27 @@ def enrolments(engine: sa.Engine) -> dict[str, Row]:
 
 
 def incident_lines(engine: sa.Engine, incidents: t.Collection[str], accounts: t.Collection[str]) -> list[Row]:
-    """Return the journal's lines of these incidents or accounts with their id (journal/N) and host, the oldest first."""
+    """Return the journal's lines of these incidents or accounts with their id (journal/N), host and accounts as the fleet names them, the
+    oldest first."""
     found = []
-    with engine.connect() as connection:
+    with reading(engine, "the hosts' journals") as connection:
         for row in connection.execute(sa.select(JOURNAL.c.id, JOURNAL.c.host, JOURNAL.c.line).order_by(JOURNAL.c.time, JOURNAL.c.id)):
             line = json.loads(row.line)
-            names = line.get("accounts") if isinstance(line.get("accounts"), list) else [line.get("account")]
-            if line.get("incident") in incidents or not set(map(str, names)).isdisjoint(accounts):
-                found.append({**line, "id": f"journal/{row.id}", "host": row.host})
+            names = line.get("accounts") if isinstance(line.get("accounts"), list) else [line["account"]] if "account" in line else []
+            names = [name_of(str(name), row.host) for name in names]
+            if str(line.get("incident")) in incidents or not set(names).isdisjoint(accounts):
+                found.append({**line, "id": f"journal/{row.id}", "host": row.host, "accounts": names})
     return found
+
+
+def let_in_again(engine: sa.Engine) -> dict[str, float]:
+    """Return of each account that was locked and let in again when it last was."""
+    of = incidents.INCIDENTS.c
+    query = sa.select(of.account, sa.func.max(of.reinstated)).where(
+        of.account.is_not(None), of.locked.is_not(None), of.reinstated.is_not(None)
+    )
+    with reading(engine, "the incidents") as connection:
+        return {account: epoch(time) for account, time in connection.execute(query.group_by(of.account))}
 
 
 def resolve(engine: sa.Engine, row_id: str) -> t.Any:
@@ -238,7 +251,8 @@ def forget(engine: sa.Engine, now: float, days: float) -> int:
     """Delete what names people and is older than so many days: runs, journal lines, requests' texts and details, and of cases that are
     over the words of what happened, of incidents the account. What was listed and when stays. Return how many rows went or lost it.
 
-    What a case that goes on rests on stays with it, and of each host the newest line, since the next ones follow on it."""
+    What a case that goes on rests on stays with it, as long as its list says something of it (of an address that left the inventory none
+    does any more); and of each host the newest line, since the next ones follow on it."""
     try:
         with writing(engine) as connection:
             return _forget(connection, now, days)
@@ -247,8 +261,9 @@ def forget(engine: sa.Engine, now: float, days: float) -> int:
 
 
 def _forget(connection: sa.Connection, now: float, days: float) -> int:
-    opened = [epoch(row.opened) for row in connection.execute(sa.select(CASES.c.opened).where(CASES.c.state != CLEARED))]
-    before = min([now - days * 86400.0, *(time - _BEFORE for time in opened)])
+    since = now - days * 86400.0
+    open_ones = [case for case in Open(connection, "", now).cases().values() if case.state != CLEARED]
+    before = min([since, *(case.opened - BEFORE for case in open_ones if case.ask_at > since)])
     old = connection.execute(sa.select(RUNS.c.id).where(RUNS.c.started < iso(before))).scalars().all()
     gone = 0
     for table, column in ((FINDINGS, FINDINGS.c.run_id), (ACTIONS, ACTIONS.c.run_id), (RUNS, RUNS.c.id)):
@@ -263,7 +278,6 @@ def _forget(connection: sa.Connection, now: float, days: float) -> int:
     ).rowcount
     gone += incidents.forget(connection, iso(before))
     over = sa.select(CASES.c.id).where(CASES.c.state == CLEARED)
-    gone += connection.execute(
-        sa.update(EVENTS).where(EVENTS.c.time < iso(before), EVENTS.c.why != "", EVENTS.c.case_id.in_(over)).values(why="")
-    ).rowcount
+    for cases in (EVENTS.c.case_id.in_(over), *(EVENTS.c.case_id == case.id for case in open_ones if case.ask_at <= since)):
+        gone += connection.execute(sa.update(EVENTS).where(EVENTS.c.time < iso(before), EVENTS.c.why != "", cases).values(why="")).rowcount
     return gone

@@ -19,6 +19,7 @@ OPEN_GATES = {name: Gate(HOLDS, "") for name in NAMES}
 NAMED = Seen(LISTED, ("zen.spamhaus.org",), ("127.0.0.4",))
 GONE = Seen(CLEAN)
 MUTE = Seen(SILENT, why="SERVFAIL")
+QUOTED = Seen(LISTED, ("zen.spamhaus.org",), ("554",), "zen.spamhaus.org: servfail", quoted=True)
 
 
 def step(case, seen, now, gates=OPEN_GATES, way=WAY, asked=None):
@@ -129,6 +130,42 @@ def test_a_silent_list_closes_the_gate_and_says_why():
     assert step(decision.case, NAMED, T0 + 3 * DAY + 90).case.state == cases.READY
 
 
+def test_refusals_that_quote_a_list_open_a_case_and_do_not_speak_for_one_that_the_list_named():
+    case = step(None, QUOTED, T0).case
+    assert (case.state, case.codes) == (cases.GATED, ("554",))
+    case = step(case, QUOTED, T0 + 2 * DAY).case
+    assert (case.state, case.frozen) == (cases.READY, "")
+    case = step(case, NAMED, T0 + 3 * DAY).case
+    for hours in (1, 30, 60):
+        decision = step(case, QUOTED, T0 + 3 * DAY + hours * 3600)
+        assert (decision.case.frozen, decision.case.codes, decision.case.hit) == (QUOTED.why, case.codes, case.hit)
+        assert "servfail" in decision.case.closed[cases.NAMED].why
+        case = decision.case
+    back = step(case, NAMED, T0 + 6 * DAY)
+    assert (back.case.state, [event.kind for event in back.events]) == (cases.READY, ["state"]), "that it answers again is no new hit"
+
+
+@pytest.mark.parametrize("first", [NAMED, QUOTED])
+def test_refusals_that_quote_a_list_open_nothing_again_that_the_list_closed(first):
+    case = step(None, first, T0).case
+    for _ in range(2):
+        case = step(case, GONE, case.ask_at).case
+    assert case.state == cases.CLEARED
+    decision = step(case, QUOTED, case.seen + 3600)
+    assert (decision.case.state, decision.case.relisted, decision.events) == (cases.CLEARED, 0, ())
+
+
+def test_a_clean_answer_before_its_time_says_nothing_and_the_gates_are_judged_all_the_same():
+    way, now = WAY._replace(pause=10800.0), T0 + 2 * DAY
+    case = step(step(None, NAMED, T0, way=way).case, NAMED, now, way=way).case
+    assert case.state == cases.READY
+    outbreak = {**OPEN_GATES, "outbreak": Gate(DOES_NOT, "a new one")}
+    spoiled = step(case, GONE, now + 3600, outbreak, way=way).case
+    assert (spoiled.state, list(spoiled.closed), spoiled.clean_at) == (cases.GATED, ["outbreak"], None)
+    frozen = step(step(case, MUTE, now + 60, way=way).case, GONE, now + 3600, way=way).case
+    assert (frozen.state, list(frozen.closed)) == (cases.GATED, [cases.NAMED]), "an old answer does not say that the list names it"
+
+
 def test_clean_is_twice_in_a_row():
     case = at(cases.WAITING)
     case = step(case, GONE, case.ask_at).case
@@ -195,6 +232,14 @@ def test_a_person_opens_gates_for_a_reason_and_it_is_shown():
 def test_nothing_is_asked_of_a_list_that_may_not_name_it():
     with pytest.raises(CaseError, match="SERVFAIL"):
         cases.override(step(at(cases.READY), MUTE, T0 + 3 * DAY).case, "I want it", T0 + 3 * DAY)
+
+
+def test_a_request_that_was_made_is_recorded_whatever_the_list_says_since():
+    case = step(at(cases.READY), MUTE, T0 + 3 * DAY).case
+    made = cases.override(case, "filled in on Monday", T0 + 3 * DAY + 60, made=True)
+    asked = cases.submit(made.case, WAY, "by a person", T0 + 3 * DAY + 60).case
+    assert (asked.state, asked.requests, made.events[0].why) == (cases.SUBMITTED, 1, "named: filled in on Monday")
+    assert step(asked, NAMED, T0 + 4 * DAY).case.state == cases.WAITING
 
 
 def test_an_entry_that_ends_by_itself_gets_a_date_and_is_never_ready():
@@ -265,7 +310,7 @@ def test_a_clock_that_was_set_back_is_noticed():
 GATE = st.sampled_from([HOLDS, DOES_NOT, UNKNOWN])
 MOVES = st.lists(
     st.tuples(
-        st.sampled_from([NAMED, GONE, MUTE, NAMED._replace(codes=("127.0.0.3",)), "submit", "refused", "override"]),
+        st.sampled_from([NAMED, GONE, MUTE, QUOTED, NAMED._replace(codes=("127.0.0.3",)), "submit", "made", "refused", "override"]),
         st.sampled_from([-4000.0, 0.0, 1.0, 59.0, 61.0, 3600.0, DAY, 4 * DAY, 40 * DAY]),
         st.dictionaries(st.sampled_from(NAMES), GATE, max_size=3),
     ),
@@ -293,8 +338,8 @@ def play(moves, way):
                 decision = cases.submit(case, way, "x", now)
             elif move == "refused":
                 decision = cases.refused(case, way, "x", now)
-            elif move == "override":
-                decision = cases.override(case, "because", now)
+            elif move in ("override", "made"):
+                decision = cases.override(case, "because", now, made=move == "made")
             else:
                 decision = step(case, move, now, gates, way)
         except CaseError:
@@ -323,17 +368,19 @@ def test_no_sequence_of_refusals_and_errors_closes_a_case(passed, why, way):
         assert case.state not in (cases.CLEARED, cases.REFUSED, cases.EXPIRED, cases.READY)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(MOVES, WAYS)
 def test_no_gate_that_is_unknown_lets_a_case_be_ready(moves, way):
-    for _, _, decision, gates in play(moves, way):
+    for before, move, decision, gates in play(moves, way):
         case = decision.case
-        if case.state == cases.READY and case.override is None:
-            assert {gate.state for gate in case.gates.values()} == {HOLDS}
-            assert set(gates) <= set(case.gates)
-        if case.state == cases.READY:
-            assert case.closed == {}
-            assert case.frozen == ""
+        if case.state != cases.READY:
+            continue
+        assert case.closed == {}
+        over = case.override.gates if case.override else ()
+        assert case.frozen == "" or cases.NAMED in over
+        if isinstance(move, Seen) and case is not before:  # else nothing was judged
+            assert {gate.state for name, gate in gates.items() if name not in over} <= {HOLDS}
+            assert before.frozen == "" or (move.outcome, move.quoted) == (LISTED, False) or cases.NAMED in over
 
 
 @settings(max_examples=150, deadline=None)

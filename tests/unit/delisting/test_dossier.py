@@ -66,7 +66,8 @@ def composed(engine, *rows, document=None, lines=JOURNALS, contact=CONTACT):
     database.save_run(engine, document)
     journals.save(engine, lines)
     ledger.change(engine, document["run"]["id"], found.NOW, lambda book: book.save(opened.case, opened.events))
-    told = dossier.Ledger(ledger.history(engine, opened.case.id), document, ledger.incident_lines(engine, ["r0"], ["mallory@example.com"]))
+    journal = dossier.latest(ledger.incident_lines(engine, ["r0"], ["mallory@example.com", "malvin@example.com"]))
+    told = dossier.Ledger(ledger.history(engine, opened.case.id), document, journal)
     return opened.case, dossier.compose(opened.case, of, way, told, contact, TEMPLATES)
 
 
@@ -82,7 +83,7 @@ def traced(engine, made):
         rows = {name: ledger.resolve(engine, name) for name in row["rows"]}
         assert all(rows.values()), rows
         said = json.dumps(list(rows.values()))
-        for name in re.findall(r"mx\d\.example\.com|127\.\d+\.\d+\.\d+|\bS\d{4}\b|198\.51\.100\.\d+", row["text"]):
+        for name in re.findall(r"\b[\w-]+\.example\.com|127\.\d+\.\d+\.\d+|\bS\d{4}\b|198\.51\.100\.\d+", row["text"]):
             assert name in said or any(name in each for each in row["rows"]) or name in made.data["subject"] or _of_host(name, rows), row
         for number in re.findall(r"\b(\d+) (?:messages|sessions)", row["text"]):
             figures = [each.get("count") or each.get("closed") for each in rows.values()]
@@ -148,10 +149,10 @@ def test_the_text_says_what_happened_what_was_done_and_what_holds(engine):
     _, made = composed(engine, found.observation())
     assert made.text == (
         "Please remove 198.51.100.11 (mx1.example.com) from Spamhaus ZEN, where it is listed with 127.0.0.4. The abuse has stopped.\n\n"
-        "One mail account of ours was taken over and used to send spam through mx1.example.com and mx2.example.com. We locked the "
-        "account on mx1.example.com and mx2.example.com on 17 November 2026 at 09:06 UTC, and ended 6 sessions that were open. We held "
-        "back 83 messages that were queued. We deleted 80 messages from the queue. Since then our logs show no mail accepted from this "
-        "account, none of its mail is queued, none of its sessions is open and no other account stands out.\n\n"
+        "One mail account of ours was taken over and used to send spam. We locked the account on mx1.example.com and mx2.example.com "
+        "on 17 November 2026 at 09:06 UTC, and ended 6 sessions that were open. We held back 83 messages that were queued. We deleted 80 "
+        "messages from the queue. Since then our logs show no mail accepted from this account, none of its mail is queued, none of its "
+        "sessions is open and no other account stands out.\n\n"
         "So that it does not happen again: every account has a sending limit, and a test account that exceeded it was refused. We "
         "reviewed the filters and forwards that the intruder may have left.\n\n"
         "The reverse and forward names of the address match, the HELO name leads to it, SPF authorizes our servers, our mail is signed "
@@ -196,6 +197,75 @@ def test_what_receivers_see_stands_alone_where_nothing_else_is_proven(engine):
     assert "So that it does not happen again" not in text
     assert "\n\nSPF authorizes our servers, our mail is signed with DKIM and DMARC passes.\n\n" in text
     assert text.startswith("Please remove spam.example.net from Spamhaus DBL, where it is listed with 127.0.1.2.")
+
+
+#: Locked 20 days before, let in again, and locked anew by r0.
+EARLIER, THEN = {"accounts": ["mallory@example.com"], "incident": "old"}, found.LOCKED - 20 * 86400
+TWICE = {
+    "mx1.example.com": [
+        {"chain": f"{11:032x}", "time": THEN, "step": "finish", "closed": 40, "faults": [], **EARLIER},
+        {"chain": f"{12:032x}", "time": THEN + 9, "step": "queue held", "count": 500, **EARLIER},
+        {"chain": f"{13:032x}", "time": THEN + 2 * 86400, "step": "reinstate", "reason": "x", **EARLIER},
+        *JOURNALS["mx1.example.com"][:2],
+    ]
+}
+
+
+def test_of_an_account_that_is_locked_again_nothing_of_before_is_told(engine):
+    _, made = composed(engine, found.observation(), lines=TWICE)
+    traced(engine, made)
+    assert "and ended 6 sessions that were open. We held back 83 messages that were queued. Since then" in made.text
+    assert "let in again" not in made.text
+
+
+def let_in(name, number):
+    return {"chain": f"{number:032x}", "time": found.LOCKED + 7200, "step": "reinstate", "incident": "back", "accounts": [name]}
+
+
+def test_what_happened_and_was_done_is_told_after_the_owner_was_let_in_again(engine):
+    document = found.findings(found.observation())
+    document["locks"] = []
+    document["outbreak"].update(state="none", conditions=[])
+    lines = {**JOURNALS, "mx1.example.com": [*JOURNALS["mx1.example.com"], let_in("mallory@example.com", 9)]}
+    _, made = composed(engine, document=document, lines=lines)
+    traced(engine, made)
+    written_well(made.text, "text")
+    assert "One mail account of ours was taken over and used to send spam. We locked the account on mx1.example.com and mx2" in made.text
+    assert "We deleted 80 messages from the queue. The owner was let in again on 17 November 2026 at 11:06 UTC." in made.text
+    assert "no account that sends spam" not in made.text
+
+
+def test_who_was_let_in_again_is_told_from_who_is_still_locked(engine):
+    other = {"accounts": ["malvin@example.com"], "incident": "r0"}
+    line = {"chain": f"{7:032x}", "time": found.LOCKED + 2, "step": "finish", "closed": 0, "faults": [], **other}
+    lines = {"mx1.example.com": [*JOURNALS["mx1.example.com"], line, let_in("malvin@example.com", 8)]}
+    _, made = composed(engine, found.observation(), lines=lines)
+    traced(engine, made)
+    assert "Two mail accounts of ours were taken over and used to send spam. We locked the accounts on mx1.example.com" in made.text
+    assert "our logs show no mail accepted from the account that is still locked, none of its mail is queued" in made.text
+    assert made.text.index("Since then") < made.text.index("One owner was let in again on 17 November 2026 at 11:06 UTC.")
+
+
+def test_a_local_user_is_one_account_by_both_its_names(engine):
+    document = found.findings(found.observation())
+    document["locks"][0]["account"] = "uid:33@mx1.example.com"
+    lines = {"mx1.example.com": [{**JOURNALS["mx1.example.com"][0], "accounts": ["uid:33"], "incident": "r1"}]}
+    journals.save(engine, lines)
+    (line,) = ledger.incident_lines(engine, [], ["uid:33@mx1.example.com"])
+    assert line["accounts"] == ["uid:33@mx1.example.com"]
+    _, made = composed(engine, document=document, lines={"mx1.example.com": [{**line, "accounts": ["uid:33"], "incident": "r0"}]})
+    assert "One program on our own servers was taken over" in made.text
+
+
+def test_of_what_is_not_seen_any_more_only_what_was_seen_is_told(engine):
+    case, _ = composed(engine, found.observation())
+    document = found.findings(clean=["zen.spamhaus.org"])
+    of = lists.told(document, found.DESKS, found.ZONES, [(case.subject, case.list, case.sources)])[case.subject, case.list]
+    database.save_run(engine, document)
+    book = dossier.Ledger(ledger.history(engine, case.id), document, [])
+    made = dossier.compose(case, of, lists.way(of, case.codes), book, CONTACT, TEMPLATES)
+    traced(engine, made)
+    assert "198.51.100.11 was in Spamhaus ZEN with 127.0.0.4 when it was last seen there." in made.markdown
 
 
 def test_nothing_is_told_of_a_journal_that_is_not_there(engine):
@@ -259,3 +329,14 @@ def test_files_are_named_by_the_case(engine, tmp_path):
     names = dossier.write("cases", case, made, put.__setitem__, json.dumps)
     assert names == [f"cases/bl.ipv6.spameatingmonkey.net_2001_db8__25.{end}" for end in ("json", "md", "txt")]
     assert set(put) == set(names)
+
+
+def test_files_that_do_not_hold_any_more_are_taken_away(engine, tmp_path):
+    case, made = composed(engine, found.observation())
+    names = dossier.write(str(tmp_path), case, made, lambda path, text: Path(path).write_text(text), json.dumps)
+    assert sorted(map(str, tmp_path.glob("zen*"))) == names
+    left = dossier.write(str(tmp_path), case, made._replace(text=""), lambda path, text: Path(path).write_text(text), json.dumps)
+    assert sorted(map(str, tmp_path.glob("zen*"))) == left == names[:2], "nobody can ask any more"
+    for _ in range(2):
+        dossier.remove(str(tmp_path), case)
+        assert list(tmp_path.glob("zen*")) == []

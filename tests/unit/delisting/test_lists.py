@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from goodstanding_src.module_utils.goodstanding.delisting import lists
 from goodstanding_src.module_utils.goodstanding.delisting.case import CLEAN, LISTED, SILENT
+from goodstanding_src.module_utils.goodstanding.dnsbl import catalogue
 
 sys.path.insert(0, str(Path(__file__).parent))
 import verified as found
@@ -124,6 +126,19 @@ def test_what_is_asked_by_mail_has_an_address_and_no_url():
     assert (other.delisting["mail"], lists.how(other.delisting)) == ("postmaster@laposte.net", "mail")
 
 
+def test_what_the_guide_says_of_securence_makes_a_case_that_is_asked_by_mail():
+    guide = (found.ROOT / "docs/delisting.md").read_text(encoding="utf-8")
+    (line,) = [line.strip("- ") for line in guide.splitlines() if "rbl.securence.com" in line]
+    known = catalogue.load(str(found.ROOT / "catalogue/blocklists.yml"))
+    assert "rbl.securence.com" not in [row["zone"] for row in catalogue.choose(known, [], [], [])[0]]
+    chosen, _ = catalogue.choose(known, [("reputation_overrides", [yaml.safe_load(line)])], [], [])
+    row = next(row for row in chosen if row["zone"] == "rbl.securence.com")
+    document = findings(observation(row["zone"], kind=row["kind"], tier=row["tier"]))
+    of = told(document)[ADDRESS, row["zone"]]
+    assert (of.seen.outcome, lists.way(of, of.seen.codes).asked_by) == (LISTED, "anyone")
+    assert (lists.how(of.delisting), of.delisting["mail"]) == ("mail", "delist@rbl.securence.com")
+
+
 def test_microsofts_refusals_and_its_feed_are_one_case():
     status = observation(
         "snds:status", ["blocked"], delisting={"kind": "manual_form", "who": "postmaster", "paid": "no", "url": None}, tier="A"
@@ -169,8 +184,52 @@ def test_a_receiver_that_quotes_a_list_is_that_lists_case():
     assert told(findings(quoted))[ZEN].seen.sources == ("zen.spamhaus.org",)
     # The list itself knows better.
     assert told(findings(quoted, clean=["zen.spamhaus.org"]), (*ZEN, ("zen.spamhaus.org",)))[ZEN].seen.outcome == CLEAN
+    # It is marked where the list itself is silent, with why.
+    for document, why in (
+        (findings(quoted), "zen.spamhaus.org was not asked"),
+        (findings(quoted, unqualified=["zen.spamhaus.org"]), "zen.spamhaus.org said nothing that can be believed"),
+        (findings(quoted, observation(outcome="servfail", codes=[])), "zen.spamhaus.org: servfail"),
+    ):
+        seen = told(document, (*ZEN, ("zen.spamhaus.org",)))[ZEN].seen
+        assert (seen.outcome, seen.quoted, seen.why) == (LISTED, True, why)
+    assert told(findings(quoted, observation()))[ZEN].seen[-1] is False
     dqs = told(findings(quoted, observation("zen.dq.spamhaus.net")))
     assert list(dqs) == [(ADDRESS, "zen.dq.spamhaus.net")]
+
+
+class Counted(dict):
+    """A row that counts how often a field of it is read."""
+
+    steps = 0
+
+    def __getitem__(self, name):
+        Counted.steps += 1
+        return super().__getitem__(name)
+
+
+class Subject(str):
+    """A subject that counts how often it is compared with another."""
+
+    __hash__ = str.__hash__
+
+    def __eq__(self, other):
+        Counted.steps += 1
+        return super().__eq__(other)
+
+
+def steps(addresses, zones):
+    """Return in how many steps this many listings are told."""
+    names = [zone for zone, row in found.ZONES.items() if row["kind"] == "block" and row["tier"] in lists.TIERS][:zones]
+    document, subjects = findings(), [Subject(f"198.51.100.{number}") for number in range(addresses)]
+    document["observations"] = [Counted(observation(zone, subject=subject)) for subject in subjects for zone in names]
+    Counted.steps = 0
+    assert len(told(document)) == addresses * zones
+    return Counted.steps
+
+
+@pytest.mark.parametrize("twice", [(20, 10), (10, 20)])
+def test_the_work_grows_with_the_listings_and_not_with_their_square(twice):
+    assert steps(*twice) <= 2.1 * steps(10, 10)
 
 
 def test_a_list_that_has_left_the_catalogue_is_followed_and_nobody_is_asked():

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from goodstanding_src.library import delisting_case
 from goodstanding_src.module_utils.goodstanding.delisting import case as states
 from goodstanding_src.module_utils.goodstanding.delisting.case import CaseError
@@ -20,6 +21,8 @@ from goodstanding_src.module_utils.goodstanding.findings import document as stag
 from goodstanding_src.module_utils.goodstanding.mail import relay as mail
 from goodstanding_src.module_utils.goodstanding.store import cases as ledger
 from goodstanding_src.module_utils.goodstanding.store import database, journals
+from goodstanding_src.module_utils.goodstanding.store.incidents import INCIDENTS
+from sqlalchemy import event
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[2] / "servers"))
@@ -225,6 +228,109 @@ def test_what_receivers_see_of_the_address_its_name_and_the_accounts_domains_ope
     assert delisting_case.authentication(document, found.ADDRESS, True)["helo"] == states.Gate(
         "does_not", f"{found.ADDRESS}: it is localhost"
     )
+
+
+def test_the_journals_are_read_once_for_all_cases(world):
+    read, zones = [], ("zen.spamhaus.org", "bl.spamcop.net", "psbl.surriel.com")
+
+    def seen(connection, cursor, statement, *rest):
+        if "FROM journal" in statement:
+            read.append(statement)
+
+    event.listen(sa.Engine, "before_cursor_execute", seen)
+    try:
+        rows = world.run(*[found.observation(zone) for zone in zones])["cases"]
+    finally:
+        event.remove(sa.Engine, "before_cursor_execute", seen)
+    assert (len([row for row in rows if row["dossier"]]), len(read)) == (3, 1)
+
+
+def test_what_receivers_see_is_judged_once_for_each_address(world, monkeypatch):
+    asked = []
+    monkeypatch.setattr(delisting_case, "authentication", lambda document, *subject: asked.append(subject) or HELD)
+    world.run(found.observation("bl.spamcop.net"), found.observation(), found.observation(subject="198.51.100.12"))
+    assert sorted(asked) == [(found.ADDRESS, True), ("198.51.100.12", True)]
+
+
+def test_a_dossier_tells_what_happened_after_the_owner_was_let_in_again_and_nothing_of_long_before(world):
+    """The incidents of the ledger say who was."""
+    mallory, long_ago = {"accounts": ["mallory@example.com"], "incident": "r0"}, {"accounts": ["old@example.com"], "incident": "r9"}
+    lines = [
+        {"chain": f"{1:032x}", "time": found.LOCKED - 30 * DAY, "step": "finish", "closed": 1, **long_ago},
+        {"chain": f"{2:032x}", "time": found.LOCKED, "step": "finish", "closed": 6, **mallory},
+        {"chain": f"{3:032x}", "time": found.LOCKED + 20 * 3600, "step": "reinstate", **mallory},
+    ]
+    journals.save(world.engine, {"mx1.example.com": lines})
+    with world.engine.begin() as connection:
+        for name, locked, reinstated in (
+            ("mallory@example.com", found.LOCKED, found.LOCKED + 20 * 3600),
+            ("old@example.com", found.LOCKED - 30 * DAY, found.LOCKED - 25 * DAY),
+        ):
+            times = {each: delisting_case.iso(locked) for each in ("first", "last", "locked")}
+            row = {"account": name, "number": 1, "first_run": "r0", "last_run": "r0", "reinstated": delisting_case.iso(reinstated), **times}
+            connection.execute(sa.insert(INCIDENTS).values(row))
+    document = found.findings(found.observation())
+    document["locks"], document["accounts"] = [], []
+    document["outbreak"].update(state="none", conditions=[])
+    (case,) = world.run(document=document)["cases"]
+    text = Path(f"{case['dossier'][:-3]}.txt").read_text()
+    assert "The abuse has stopped.\n\nOne mail account of ours was taken over" in text
+    assert "and ended 6 sessions that were open. The owner was let in again on 18 November 2026 at 05:06 UTC." in text
+
+
+def test_a_dossier_that_does_not_hold_any_more_is_taken_away(world):
+    def files():
+        return sorted(path.suffix for path in (world.folder / "cases").iterdir())
+
+    world.run(found.observation())
+    assert files() == [".json", ".md", ".txt"]
+    (case,) = world.run(None, now=found.NOW + 60, submitted=ZEN)["cases"]
+    assert (case["dossier"], files()) == (None, []), "it still said that the form is to be filled in"
+    world.run(found.observation(), now=found.NOW + 3600)
+    assert files() == [".json", ".md", ".txt"]
+    clean = {"clean": ["zen.spamhaus.org"]}
+    world.run(now=found.NOW + 7200, document=found.findings(**clean), check_mode=True)
+    for hours in (2, 3):
+        assert files() == [".json", ".md", ".txt"]
+        world.run(now=found.NOW + hours * 3600, document=found.findings(**clean))
+    assert (world.states(), files()) == ({ZEN: "cleared"}, [])
+
+
+def test_a_request_that_was_made_is_recorded_while_the_list_is_silent(world):
+    silent = found.findings(unqualified=["zen.spamhaus.org"])
+    assert world.run(found.observation())["cases"][0]["state"] == "ready"
+    (case,) = world.run(now=found.NOW + 3600, document=silent)["cases"]
+    assert (case["state"], [gate["gate"] for gate in case["gates"] if gate["state"] != "holds"]) == ("gated", ["named"])
+    with pytest.raises(CaseError, match="say why"):
+        world.run(None, now=found.NOW + 3700, submitted=ZEN)
+    with pytest.raises(CaseError, match="cannot be asked for"):
+        world.run(None, now=found.NOW + 3700, override=ZEN, reason="filled in on Monday")
+    (case,) = world.run(None, now=found.NOW + 3700, submitted=ZEN, reason="filled in on Monday")["cases"]
+    assert (case["state"], case["requests"], world.requests(ZEN)) == ("submitted", 1, [(1, "form", "recorded")])
+    (case,) = world.run(found.observation(), now=found.NOW + DAY)["cases"]
+    assert (case["state"], case["frozen"]) == ("waiting", None), "it is not asked for twice"
+
+
+def test_a_provider_alone_asks_also_while_the_list_is_silent_and_a_refusal_quotes_it(world):
+    refusal = found.reply("spamhaus", "554")
+    (case,) = world.run(found.observation(codes=["127.0.0.2"]), refusal)["cases"]
+    assert case["state"] == "provider_only"
+    for days in (2, 4):
+        document = found.findings(found.observation(outcome="servfail", codes=[]), refusal, unqualified=["zen.spamhaus.org"])
+        (case,) = world.run(now=found.NOW + days * DAY, document=document)["cases"]
+        assert (case["state"], case["frozen"]) == ("provider_only", "zen.spamhaus.org: servfail")
+        assert "named" in [gate["gate"] for gate in case["gates"] if gate["state"] != "holds"]
+    assert "hit" not in [row["kind"] for row in case["history"]]
+
+
+def test_a_case_that_the_list_closed_is_not_opened_again_by_a_refusal_of_before(world):
+    refusal, clean = found.reply("spamhaus", "554"), {"clean": ["zen.spamhaus.org"]}
+    world.run(found.observation(), refusal)
+    for hours in (3, 6):
+        world.run(now=found.NOW + hours * 3600, document=found.findings(**clean))
+    told = ledger.history(world.engine, ZEN)
+    assert world.run(now=found.NOW + 7 * 3600, document=found.findings(refusal, unqualified=["zen.spamhaus.org"]))["cases"] == []
+    assert (world.states(), ledger.history(world.engine, ZEN)) == ({ZEN: "cleared"}, told)
 
 
 def test_in_check_mode_nothing_is_written(world):

@@ -159,6 +159,16 @@ def test_they_are_asked_as_often_as_the_operator_allows():
         assert len(server.asked) == before
 
 
+@pytest.mark.parametrize("packed", [b"\x02.x\x07example\x00", b"\x01.\x00", b"\x00"])
+def test_a_name_server_with_no_name_of_a_host_is_left_out(packed):
+    texts = (wire.unpack_name(packed), "a.ns.test.")
+
+    def ask(questions):
+        return {"ns": wire.Answer("NOERROR", texts=texts)} if "ns" in questions else {"a.ns.test.": wire.Answer("NOERROR", ("127.0.0.2",))}
+
+    assert authoritative.servers(ask, "list.test") == ["127.0.0.2"]
+
+
 def test_of_many_servers_a_few_are_asked():
     many = {f"n{number}.ns.test": f"127.0.1.{number}" for number in range(1, 20)}
 

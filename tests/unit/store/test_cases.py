@@ -58,6 +58,16 @@ def test_what_fails_leaves_nothing(store):
     put(store, CASE)  # and nobody is locked out
 
 
+@pytest.mark.parametrize("text", ['{"subject"', "null", "[]", '{"gates": []}', '{"gates": {}, "override": null}'])
+def test_a_damaged_row_is_named(store, text):
+    put(store, CASE)
+    with store.begin() as connection:
+        connection.execute(sa.update(cases.CASES).values(data=text))
+    for read in (cases.load, lambda engine: cases.change(engine, "r1", NOW, lambda ledger: ledger.cases())):
+        with pytest.raises(database.StoreError, match="damaged"):
+            read(store)
+
+
 def submit(engine, done):
     def work(ledger):
         case = ledger.cases()[CASE.id]
@@ -243,6 +253,21 @@ def test_what_a_case_rests_on_stays_as_long_as_it_goes_on(store):
     assert names(store)[0] == set()
     (kept,) = cases.requests(store, CASE.id)
     assert (kept["text"], kept["receiver"], kept["state"], kept["detail"]) == (None, None, "sent", "")
+
+
+def test_a_case_that_no_list_has_spoken_of_for_so_long_holds_nothing_back(store):
+    """Such as of an address that left the inventory: nobody asks about it any more, so it never ends."""
+    then = NOW - 100 * DAY
+    gone = CASE._replace(state=states.GATED, opened=then, ask_at=then, frozen="not in the inventory any more")
+    database.save_run(store, run(then, "old"))
+    journals.save(store, {"mx1": [line(1, then), line(2, NOW)]})
+    event = Event("override", "a@x was let in again (by jane)")
+    cases.change(store, "r", then, lambda ledger: ledger.save(gone, [event]))
+    cases.forget(store, NOW, 30)
+    assert names(store) == (set(), {"2"})
+    assert [row["why"] for row in cases.history(store, gone.id)] == [""]
+    assert cases.load(store) == {gone.id: gone}, "it stays a case"
+    assert cases.forget(store, NOW, 30) == 0
 
 
 def test_the_words_of_what_happened_go_when_the_case_is_over_and_old(store):
