@@ -64,6 +64,7 @@ def decide(folder: Path, slots: list[Slot] | None = None, signs: tuple[Slot, ...
         ],
         "resolver": ADDRESS, "resolver_port": PORTS["bind"], "ttl": 60, "rotation": "", "rotate_days": 0, "emergency": False, "undo": "",
         "retire_days": 14, "keep_days": 30, "canary": "", "gravestone": True, "lost": [], "inventory": ["mx1"], "lab_only": False,
+        "slot_rest": 7,
         "run": "mine", "round": 1, "before": [], "patience": 60, "every": 5,
     }, time.time(), False)  # fmt: skip
 

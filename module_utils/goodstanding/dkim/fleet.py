@@ -109,8 +109,9 @@ def due(slots: list[Slot], wanted: list[Wish], rotation: str, every: float, now:
         named = rotation and all(slot.rotation != rotation for slot in mine)
         # A key that was taken back at once is no reason for the next one: then a person says when.
         old = every and mine and all(now - slot.begun >= every for slot in mine)
-        newest = max(mine, key=lambda slot: slot.begun, default=None)
-        anew = newest is None or (newest.state in GONE and not newest.rotation)  # its host was lost, and is back
+        last = max(mine, key=lambda slot: (slot.since, slot.begun), default=None)
+        # Its host was lost, and is back.
+        anew = last is None or (not last.rotation and all(slot.state in GONE for slot in mine))
         if anew or named or old or wish in behind or any(slot.key in missing for slot in mine):
             found.append(wish)
     return found
@@ -200,7 +201,7 @@ def former(slots: list[Slot], customers: t.Mapping[str, str]) -> list[str]:
 
 def adopted(slots: list[Slot], hosts: t.Iterable[Host], customers: t.Mapping[str, str], now: float) -> list[Slot]:
     """Take in the keys that dkim_key made and that sign already, where no key of the line is known to have signed: they are the way back.
-    Of a customer's fixed selectors those that rest, too: else their old keys would be passed for new ones."""
+    Beside one of them those of a customer's fixed selectors that rest, too: else their old keys would be passed for new ones."""
     lines = {slot.line for slot in slots if slot.asked}
     known = {slot.key for slot in slots}
     found, hosts = list(slots), list(hosts)
@@ -209,7 +210,9 @@ def adopted(slots: list[Slot], hosts: t.Iterable[Host], customers: t.Mapping[str
         for row in host.seen.get("keys", ()):
             on.setdefault((row["domain"], row["fingerprint"]), set()).add(host.name)
     for host in hosts:
-        for row in host.seen.get("keys", ()):
+        rows = host.seen.get("keys", ())
+        used = {(row["domain"], row["kind"]) for row in rows if row["selector"].lower() in (_signs(host, row["domain"]) or ())}
+        for row in rows:
             domain, selector = row["domain"], row["selector"].lower()
             signs, label = _signs(host, domain), _label(host.shared.get(domain, ""))
             if (
@@ -221,7 +224,7 @@ def adopted(slots: list[Slot], hosts: t.Iterable[Host], customers: t.Mapping[str
                 continue
             name = re.fullmatch(r"s\d+(?:-ed)?\.(.+)", selector)
             fixed = domain in customers and name is not None and name[1] in (label, _label(host.label))
-            if selector in signs or fixed:
+            if selector in signs or (fixed and (domain, row["kind"]) in used):
                 state, fault = ("active", "") if selector in signs else ("retiring", "it was not in use when it was taken in")
                 found.append(Slot(host.name, domain, selector, row["kind"], state, now, TAKEN_IN, row["fingerprint"], row["record"], True,
                                   fault=fault, fixed=fixed, begun=min(float(row["since"]), now),

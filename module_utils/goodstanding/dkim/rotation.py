@@ -175,7 +175,7 @@ def begin(slots: list[Slot], wishes: list[Wish], policy: Policy, now: float, rot
         found = domains.pop(wish.domain, [])
         if urgent:
             mine = [slot for slot in found if slot.line == wish.line or (wish.shared and slot.group == wish.group)]
-            found = _each(found, [slot for slot in mine if _made_before(slot, mine, seen or {})], "withdraw", COMING)
+            found = _each(found, [slot for slot in mine if _made_before(slot, mine, seen or {}, rotation)], "withdraw", COMING)
         lead = _lead(found, wish.group, policy, seen or {}, rotation if urgent else "") if wish.shared else None
         if wish.shared:
             # What the others have gone beyond, or nobody can hand over.
@@ -213,9 +213,9 @@ def _planned(slots: list[Slot], new: Slot, wish: Wish, policy: Policy, now: floa
     return [*kept, new._replace(selector=selector, begun=begun)], ""
 
 
-def _made_before(slot: Slot, slots: list[Slot], seen: t.Mapping[Key, Seen]) -> bool:
-    """Return whether a key on its way was, or may have been, made before a break-in that is told of now."""
-    return not slot.urgent and any(
+def _made_before(slot: Slot, slots: list[Slot], seen: t.Mapping[Key, Seen], rotation: str) -> bool:
+    """Return whether a key on its way was, or may have been, made before a break-in that is told of now by this rotation."""
+    return (not slot.urgent or slot.rotation != rotation) and any(
         one.state != "planned" or seen.get(one.key, Seen(held=False)).held is not False for one in _copies(slot, slots)
     )
 

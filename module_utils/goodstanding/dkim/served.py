@@ -34,6 +34,8 @@ class Zone(t.NamedTuple):
 def zones(ours: list[Row], proof: list[Row], resolver: Server | None) -> dict[bytes, Zone]:
     """Return the zones. ours: as dns_records takes them; proof: as dns_propagation_info does, each in place of what follows from ours."""
     told = {inventory.zone_name(str(row["name"])): row for row in proof}
+    if len(told) != len(proof):
+        raise RecordError("a zone is twice in dkim_proof_zones: give it once, with a row in servers for each view")
     found: dict[bytes, Zone] = {}
     for row in ours:
         settings = inventory.settings(row, resolver)

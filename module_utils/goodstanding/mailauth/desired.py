@@ -377,12 +377,12 @@ class _Planner:
         stands, before = now
         weaker = next((tag for tag in before if dmarc.step(text, tag) < before[tag]), None)
         if weaker and not wanted.get("may_weaken"):
+            stronger = f"Set dmarc.{'policy' if weaker == 'p' else weaker} to {dmarc.POLICIES[before[weaker]]}"
             self.hold(
                 at,
                 "TXT",
                 f"{stands} applies now, and {text[:200]} would be weaker",
-                f"Set dmarc.{'policy' if weaker == 'p' else weaker} to {dmarc.POLICIES[before[weaker]]}, or dmarc.may_weaken: true to go "
-                "back.",
+                f"{'Leave dmarc.testing away' if wanted.get('testing') else stronger}, or set dmarc.may_weaken: true to go back.",
             )
             return
         if dmarc.step(text) > max(before["p"], 0) + 1 and not wanted.get("may_skip"):

@@ -273,6 +273,34 @@ def test_a_fixed_selector_whose_old_key_rests_on_its_host_takes_no_new_one_where
     assert "s2.mx1 was taken in, and its mail does not verify" in acts["s2.mx1"]["why"]
 
 
+def test_a_customers_first_key_goes_on_where_the_store_was_lost_before_it_signed(play):
+    there = host([], ["s1.mx1"])
+    there["mx1"]["domains"] = ["c.test"]
+    for row in there["mx1"]["seen"]["keys"]:
+        row.update(domain="c.test")
+    there["mx1"]["seen"]["probes"]["c.test"] = there["mx1"]["seen"]["probes"].pop("a.test")
+    result = play({"s1.mx1": Seen(primary="equal", served=True)}, hosts=there, customers={"c.test": "a.test"})
+    assert [(slot["selector"], slot["state"] in ("retiring", "active")) for slot in result["slots"]] == [("s1.mx1", False)]
+    assert not any("begin a rotation by name" in fault for fault in result["faults"])
+
+
+def test_a_host_that_was_lost_and_is_back_gets_a_key_whatever_was_taken_back_before(play):
+    lost = Slot("mx1", "a.test", "x", "rsa", "gravestone", 5.0, "", "SHA256:x", RECORD, True, begun=1.0)
+    undone = Slot("mx1", "a.test", "y", "rsa", "removed", 4.0, "two", "SHA256:y", RECORD, begun=2.0)
+    rotations.save(play.store(), rotations.load(play.store()), [lost, undone])
+    assert [row["domain"] for row in play({}, hosts=host())["make"]["mx1"]] == ["a.test"]
+
+
+def test_another_emergency_takes_back_what_the_first_one_made_and_not_yet_used(play):
+    signs = Slot("mx1", "a.test", "x", "rsa", "active", 1.0, "one", "SHA256:x", RECORD, True, begun=1.0, verified=1)
+    made = Slot("mx1", "a.test", "y", "rsa", "published", time.time() - 600, "emergency-20260101", "SHA256:y", RECORD, True, urgent=True,
+                begun=time.time() - 600)  # fmt: skip
+    rotations.save(play.store(), rotations.load(play.store()), [signs, made])
+    result = play({}, hosts=host(["x"], ["x", "y"]), emergency=True, rotation="again")
+    assert {slot["selector"]: slot["state"] for slot in result["slots"]}["y"] == "retiring", "it is taken back, and signs nothing"
+    assert len(result["make"]["mx1"]) == 1
+
+
 def test_a_switch_of_one_domain_leaves_another_domain_the_key_of_which_nothing_was_known(play):
     there = host([], ["k"])
     there["mx1"]["domains"] = ["a.test", "b.test"]

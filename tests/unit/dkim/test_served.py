@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import pytest
 from goodstanding_src.module_utils.goodstanding.dkim import served
 from goodstanding_src.module_utils.goodstanding.dns import wire
+from goodstanding_src.module_utils.goodstanding.dns.records import RecordError
 
 OURS = [
     {"name": "alpha.test", "primary": "192.0.2.1", "view": view, "key_name": view, "key_secret": "c2VjcmV0"}
@@ -24,3 +26,5 @@ def test_a_zone_in_several_views_is_not_proven_by_the_servers_of_one():
     zone = served.zones(OURS, told, None)[wire.pack("alpha.test")]
     assert ([each.view for each in zone.authorities], zone.faults) == (["int", "ext", "lab"], [])
     assert len(zone.primaries) == 3
+    with pytest.raises(RecordError, match="twice in dkim_proof_zones: give it once, with a row in servers for each view"):
+        served.zones(OURS, [{**told[0], "servers": [server]} for server in servers], None)

@@ -308,6 +308,7 @@ def stage(present, domain="alpha.test", above=(), **wanted):
         (["v=DMARC1; p=reject"], {"policy": "reject", "sp": "none", "may_weaken": True}, "v=DMARC1; p=reject; sp=none"),
         (["v=DMARC1; p=reject; sp=none"], {"policy": "reject"}, "v=DMARC1; p=reject; sp=none"),
         (["v=DMARC1; p=none"], {"policy": "quarantine", "sp": "none"}, "v=DMARC1; p=quarantine; sp=none"),
+        (["v=DMARC1; p=reject"], {"policy": "reject", "testing": True}, "Leave dmarc.testing away, or set dmarc.may_weaken"),
     ],
 )
 def test_stages_of_dmarc(present, wanted, comes):
