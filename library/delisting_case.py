@@ -531,7 +531,9 @@ def follow_all(p: Row, now: float, check_mode: bool) -> Row:
         # What they say is over, or was asked for already; of a case that goes on the next findings write it anew.
         acted = () if p["findings"] else (p["submitted"], p["refused"])
         for case in after.values():
-            if case.state == cases.CLEARED or case.id in acted:
+            # A desk's first answer may be answered out of it (docs/delisting.md, Microsoft).
+            replied = told[case.subject, case.list].delisting.get("verb") == "mitigate"
+            if case.state == cases.CLEARED or (case.id in acted and not replied):
                 dossier.remove(p["directory"], case)
     forgotten = 0
     if not check_mode:

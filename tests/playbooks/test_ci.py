@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests/servers"), str(Path(__file__).parent)]
@@ -69,6 +71,15 @@ def test_plan_approve_apply(pipeline):
     again = runner.job("remediate")
     assert again.code == 5, again.log
     assert "was carried out by run" in again.log
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_connection_differs_from_that_of_a_terminal_by_how_long_it_stays_alone(form):
+    config = configparser.ConfigParser()
+    config.read(ROOT / "ansible.cfg")
+    workflow = yaml.safe_load((ROOT / f"docs/ci/{form}/goodstanding.yml").read_text())
+    given = workflow["env" if form == "github" else "variables"]["ANSIBLE_SSH_ARGS"]
+    assert given == config["ssh_connection"]["ssh_args"].replace("ControlPersist=300s", "ControlPersist=5s") != ""
 
 
 def test_what_no_plan_mends_is_red(pipeline):

@@ -267,3 +267,6 @@ def test_the_store_is_exported_beside_whoever_asks(delist, tmp_path, monkeypatch
     code, said = delist(with_findings=False, delisting_export="store.json")
     assert code == 0, said
     assert ZEN in {row["id"] for row in json.loads((tmp_path / "store.json").read_text())["cases"]}
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    code, said = delist(with_findings=False, delisting_export="~/store.json")
+    assert (code, (tmp_path / "home/store.json").exists()) == (0, True), said

@@ -131,6 +131,13 @@ def test_complaints_speak_against_an_account_also_where_the_lists_are_asked_late
     assert [name for name, _ in rows].count("feedback_report_info") == 4, "read once by each host, and looked for once in each log"
 
 
+def test_a_mailbox_that_is_set_wrongly_keeps_no_account_open(stage, approved):
+    path, sha256 = approved
+    given = {"plan": str(path), "plan_sha256": sha256, "reputation_feedback_mailbox": "/mail/fbl"}
+    _, calls, output = stage("remediate", (A, "compromised"), **given)
+    assert set(calls) == {LOCK}, output
+
+
 def test_what_is_too_long_for_a_log_is_said_to_go_on(stage, tmp_path):
     many = [(f"u{number}@alpha.test", "compromised") for number in range(60)]
     _, _, output = stage("assess", *many, account_lock_max=60, goodstanding_run_id="r1")

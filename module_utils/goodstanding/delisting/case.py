@@ -25,6 +25,8 @@ NAMED, QUIET, COOL_DOWN = "named", "quiet", "cool_down"
 LEAST_PAUSE = 60.0
 #: The clocks of two controllers differ by less than this; a clock that goes back further is not believed.
 CLOCK_SLACK = 120.0
+#: For so long after a listing has ended a receiver may refuse because of it all the same, in seconds.
+QUOTED_FOR = 86400.0
 #: A cool-down is doubled at most so often.
 MOST_DOUBLINGS = 5
 
@@ -56,7 +58,7 @@ class Way(t.NamedTuple):
 class Seen(t.NamedTuple):
     """What a run saw of the subject in the list. sources and codes: where it is listed; why: it is SILENT, or how it is known to be CLEAN;
     since: when the listing was first seen, None where that is now; quoted: receivers that refuse because of the list said so, while the
-    list itself is silent (why)."""
+    list itself is silent (why), quoted_at: when they last did."""
 
     outcome: str
     sources: tuple[str, ...] = ()
@@ -64,6 +66,7 @@ class Seen(t.NamedTuple):
     why: str = ""
     since: float | None = None
     quoted: bool = False
+    quoted_at: float = 0.0
 
 
 class Asked(t.NamedTuple):
@@ -162,15 +165,17 @@ def look(
         # What must hold is judged anew: findings grow old.
         return Decision(case, ()) if case.state == CLEARED else _settle(case._replace(seen=now), way, gates, asked, now, [])
     case = case._replace(seen=now, judged=judged)
-    if seen.outcome == SILENT or (seen.quoted and _has_spoken(case)):
+    if seen.outcome == SILENT or (seen.quoted and _has_spoken(case, seen)):
         return _silent(case, seen, way, gates, asked, now)
     if seen.outcome == CLEAN:
         return _clean(case, seen, way, gates, asked, now)
     return _listed(case._replace(frozen=""), seen, way, gates, asked, now)
 
 
-def _has_spoken(case: Case) -> bool:
+def _has_spoken(case: Case, seen: Seen) -> bool:
     """Return whether the list itself named the subject, or called it clean: refusals that quote it may be older than that."""
+    if case.state == CLEARED and seen.quoted_at > case.ask_at + QUOTED_FOR:
+        return False
     return case.clean_at is not None or any(code.startswith("127.") for code in case.codes)
 
 
@@ -209,7 +214,7 @@ def _clean(case: Case, seen: Seen, way: Way, gates: t.Mapping[str, Gate], asked:
         return _settle(case, way, gates, asked, now, [clean])
     how = f"after {_times(case.requests, 'request')}" if case.requests else "by itself, nobody asked"
     how += f" ({seen.why})" if seen.why else ""
-    cleared = case._replace(state=CLEARED, expected=None, override=None, gates={})
+    cleared = case._replace(state=CLEARED, ask_at=asked.until, expected=None, override=None, gates={})
     return Decision(cleared, (Event("cleared", f"the list did not name it twice in a row: the listing ended {how}"),))
 
 

@@ -131,7 +131,8 @@ def _told(
     if listed:
         since = min([epoch(row["since"]) for row in listed if row["since"]], default=None)
         codes = tuple(sorted({code for row in listed for code in row["codes"]}))
-        seen = Seen(LISTED, sources, codes, why, since, quoted)
+        times = [epoch(at) for row in found.quoted if (at := (row["qualified_by"] or {}).get("at"))]
+        seen = Seen(LISTED, sources, codes, why, since, quoted, max(times, default=0.0))
     elif not silent and _clean(subject, sources) and not others:
         seen = Seen(CLEAN, sources, why="asked at its own name servers" if own_servers else "")
     else:

@@ -192,7 +192,7 @@ def test_a_receiver_that_quotes_a_list_is_that_lists_case():
     ):
         seen = told(document, (*ZEN, ("zen.spamhaus.org",)))[ZEN].seen
         assert (seen.outcome, seen.quoted, seen.why) == (LISTED, True, why)
-    assert told(findings(quoted, observation()))[ZEN].seen[-1] is False
+    assert told(findings(quoted, observation()))[ZEN].seen.quoted is False
     dqs = told(findings(quoted, observation("zen.dq.spamhaus.net")))
     assert list(dqs) == [(ADDRESS, "zen.dq.spamhaus.net")]
 

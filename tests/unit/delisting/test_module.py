@@ -333,6 +333,24 @@ def test_a_case_that_the_list_closed_is_not_opened_again_by_a_refusal_of_before(
     assert (world.states(), ledger.history(world.engine, ZEN)) == ({ZEN: "cleared"}, told)
 
 
+def test_a_refusal_of_long_after_the_end_opens_a_case_again_whose_list_is_silent(world):
+    refusal, clean = found.reply("spamhaus", "554"), {"clean": ["zen.spamhaus.org"]}
+    world.run(found.observation())
+    for hours in (3, 6):
+        world.run(now=found.NOW + hours * 3600, document=found.findings(**clean))
+    later = found.NOW + 30 * DAY
+    fresh = {**refusal, "since": delisting_case.iso(later - 60), "qualified_by": {"at": delisting_case.iso(later - 60)}}
+    (case,) = world.run(now=later, document=found.findings(fresh, unqualified=["zen.spamhaus.org"]))["cases"]
+    assert (case["state"], case["relisted"]) == ("gated", 1)
+
+
+def test_the_reply_that_is_prepared_stays_until_the_first_answer(world):
+    (case,) = world.run(found.reply("microsoft_olc", "S3140"))["cases"]
+    world.run(None, now=found.NOW + 60, submitted=case["case"], reason="the form is filled in")
+    (text,) = (world.folder / "cases").glob("*.md")
+    assert "not qualified" in text.read_text()
+
+
 def test_in_check_mode_nothing_is_written(world):
     (case,) = world.run(found.observation(), check_mode=True)["cases"]
     assert case["state"] == "ready"
