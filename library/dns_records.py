@@ -236,6 +236,10 @@ open_points:
   type: list
   elements: dict
   returned: always
+policies:
+  description: Per zone with a TSIG key the lines for BIND and Knot that limit the key to the names of these records.
+  type: dict
+  returned: success
 undo:
   description: What was changed, to be given to O(undo); zone, view, and for each RRset its values before and after.
   type: list
@@ -247,9 +251,10 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.goodstanding.dns import policy
 from ..module_utils.goodstanding.dns.inventory import jobs
 from ..module_utils.goodstanding.dns.options import LIST, RECORD, ZONE
-from ..module_utils.goodstanding.dns.run import Result, run
+from ..module_utils.goodstanding.dns.run import Job, Result, run
 
 PURGE = {"below": {"type": "str", "required": True}, "types": {"type": "list", "elements": "str", "default": ["TXT", "CNAME"]}}
 
@@ -261,6 +266,17 @@ def summed(results: list[Result], check_mode: bool) -> dict[str, t.Any]:
         "open_points": [point for result in results for point in result.open_points],
         "undo": [result.undo() for result in results if result.done],
     }
+
+
+def policies(todo: list[Job]) -> dict[str, dict[str, str]]:
+    """Return per zone with a TSIG key the lines that limit the key to the names of this call."""
+    found = {}
+    for job in todo:
+        key = job.settings.primary.key if job.settings.primary else None
+        grants = policy.grants(job.wanted)
+        if key and grants:
+            found[job.settings.label] = {"bind": policy.bind(key.name, grants), "knot": policy.knot(key.name, grants)}
+    return found
 
 
 def main() -> None:
@@ -290,7 +306,7 @@ def main() -> None:
     if faults:
         module.fail_json(msg="nothing was sent: " + "; ".join(faults), zones=[], open_points=[], undo=[])
     results = run(todo, module.check_mode, p["journal"], p["max_change_share"])
-    summary = summed(results, module.check_mode)
+    summary = {**summed(results, module.check_mode), "policies": policies(todo)}
     if module._diff:
         summary["diff"] = [row for result in results for row in result.diff()]
     failed = [result.fault for result in results if result.fault]

@@ -232,13 +232,21 @@ def test_a_rotation_under_running_mail_killed_at_each_state_and_with_a_stale_sec
     on("ns2", "ip", "route", "add", "blackhole", primary)
     fleet.kill_at("publish", **rotating)
     assert fleet.states(OURS, rotation="two") == {"mx1": "generated", "mx2": "generated"}
+    fleet.kill_at("look", **rotating)
+    assert fleet.states(OURS, rotation="two") == {"mx1": "published", "mx2": "published"}
     output = fleet.run(dkim_patience=10, **rotating)
     assert fleet.states(OURS, rotation="two") == {"mx1": "published", "mx2": "published"}
     assert address("ns2") in output and "(item=switch " not in output
     assert all(old[host] in signing(host) for host in HOSTS)
     on("ns2", "sh", "-c", f"ip route del blackhole {primary}; knotc zone-refresh")
+    fleet.kill_at(rf"wait(?= \S+ of {re.escape(OURS)} )", "all serve it", **rotating)
+    assert fleet.states(OURS, rotation="two") == {"mx1": "propagated", "mx2": "propagated"}
     fleet.kill_at("switch", **rotating)
     assert fleet.states(OURS, rotation="two") == {"mx1": "ready", "mx2": "ready"}
+    fleet.kill_at(
+        rf"switch(?= \S+ of {re.escape(OURS)} )", r"it is proven: all serve it, the wait is over, the key is there(?!;)", **rotating
+    )
+    assert fleet.states(OURS, rotation="two") == {"mx1": "active", "mx2": "ready"}
     fleet.run(**rotating)
     assert fleet.states(OURS, rotation="two") == {"mx1": "active", "mx2": "active"}
     assert fleet.states(OURS, selector=old["mx1"]) == {"mx1": "retiring"}

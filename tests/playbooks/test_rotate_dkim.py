@@ -94,3 +94,9 @@ def test_a_rotation_of_no_domain_is_not_done(play):
     done, _, output = play("rotate_dkim", played={**PLAYED, "dkim_rotation": nothing}, dkim_emergency=True)
     assert done == 2, output
     assert "no host has dkim_domains" in " ".join(output.split())
+
+
+def test_what_the_owner_of_a_zone_must_do_is_shown(play):
+    point = {"name": "new.mx1._domainkey.a.test", "text": "Customer Ltd: in their registrar, add TXT new.mx1._domainkey = v=DKIM1"}
+    done, _, output = play("rotate_dkim", played={**PLAYED, "dns_records": {**GOOD, "open_points": [point]}}, dkim_domains=["a.test"])
+    assert done == 0 and point["text"] in " ".join(output.split()), output

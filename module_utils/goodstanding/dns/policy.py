@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from . import wire
+from .records import Wanted
 
 
 class Grant(t.NamedTuple):
@@ -16,6 +17,15 @@ class Grant(t.NamedTuple):
     name: bytes
     below: bool
     kinds: tuple[int, ...]
+
+
+def grants(wanted: t.Iterable[Wanted]) -> list[Grant]:
+    """Return what a key must be let change for these records: each name with its types, and DKIM's as one, since selectors change."""
+    found: dict[tuple[bytes, bool], set[int]] = {}
+    for entry in wanted:
+        at = entry.name.find(b"\x0a_domainkey")
+        found.setdefault((entry.name[max(at, 0) :], at >= 0), set()).add(entry.kind)
+    return [Grant(name, below, tuple(sorted(kinds))) for (name, below), kinds in sorted(found.items())]
 
 
 def bind(key: str, grants: list[Grant]) -> str:

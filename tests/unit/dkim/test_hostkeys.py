@@ -163,8 +163,10 @@ def test_a_key_that_still_signs_is_not_destroyed(host):
         ring().bring(RSA._replace(selector=done.selector, state="absent"))
     assert os.path.exists(done.row.path)
     (host / "table").write_text("")
+    os.link(done.row.path, host / "kept")
     gone = ring().bring(RSA._replace(selector=done.selector, state="absent"))
     assert gone.changed and not os.path.exists(done.row.path)
+    assert b"PRIVATE KEY" not in (host / "kept").read_bytes(), "it was overwritten before it was deleted"
     assert not ring().bring(RSA._replace(selector=done.selector, state="absent")).changed
     with pytest.raises(HostError, match="Name its selector"):
         ring().bring(RSA)
@@ -357,3 +359,19 @@ def test_a_handed_over_key_takes_no_selector_of_another_key(host):
 def test_names_that_dns_does_not_take_are_refused(host, domain, selector):
     with pytest.raises(HostError, match=r"is no|longer than"):
         ring().bring(RSA._replace(domain=domain, selector=selector))
+
+
+def test_less_than_a_week_for_a_slot_and_1024_bits_are_for_who_asks_for_them(host, monkeypatch):
+    asked = []
+    made = keys.make
+    monkeypatch.setattr(keys, "make", lambda kind, size=2048, short=False: (asked.append((size, short)), made(kind, size, short))[1])
+    plain = {name: spec.get("default") for name, spec in dkim_key._KEY.items()}
+    rows = [{**plain, "domain": "a.test", "size": 1024, "allow_1024": True}, {**plain, "domain": "b.test", "size": 3072}]
+    p = {"slot_rest": 6.9, "lab_only": False, "signer": "opendkim", "host": "mx1", "regenerate": "partial_idempotence", "domains": [],
+         "types": [], "keys": rows, "directory": str(host / "keys")}  # fmt: skip
+    module = types.SimpleNamespace(params=p, check_mode=False)
+    with pytest.raises(HostError, match="7 or more, or lab_only"):
+        dkim_key._bring(module, lambda *words: (0, "", ""))
+    p["lab_only"] = True
+    dkim_key._bring(module, lambda *words: (0, "", ""))
+    assert asked == [(1024, True), (3072, False)]

@@ -345,3 +345,12 @@ def test_a_fixed_selector_rests_as_long_as_its_host_lets_it(play):
     result = play(**asked, slot_rest=30)
     assert result["make"] == {} and [slot["state"] for slot in result["slots"]] == ["gravestone"]
     assert [row["selector"] for row in play(**asked)["make"]["mx1"]] == ["s1.mx1"]
+
+
+def test_the_controllers_key_is_limited_to_the_dkim_names_of_each_zone(play):
+    zones = [{"name": "a.test", "key_name": "upd"}, {"name": "other.test", "key_name": "upd"}, {"name": "c.test", "backend": "manual"}]
+    found = play(hosts=host(), zones=zones, customers={"x.test": "keys.a.test"})["policies"]
+    assert list(found) == ["a.test"]
+    assert found["a.test"]["bind"].count("grant upd subdomain ") == 2 and "zonesub" not in found["a.test"]["bind"]
+    assert "grant upd subdomain _domainkey.a.test. TXT;" in found["a.test"]["bind"]
+    assert "update-owner-name: [_domainkey.keys.a.test.]" in found["a.test"]["knot"]

@@ -311,3 +311,22 @@ def test_a_zone_that_is_given_twice_is_refused():
     rows = [{"name": name, "discover": False, "servers": [], "network": None} for name in ("example.test", "Example.test.")]
     with pytest.raises(ValueError, match="given twice: give it once, with a row in servers for each view"):
         dns_propagation_info.prove({"zones": rows, "records": [], "resolver": None, "resolver_port": 53, "resolvers": []})
+
+
+def test_a_server_that_answers_over_udp_alone_proves_nothing():
+    with Server(lambda question, over: [answer(question).to_wire()] if over == "udp" else []) as server:
+        report = propagation.check(ZONE, [WANTED], [propagation.Authority(ask.Server("127.0.0.1", server.port))], wildcards=False)
+    assert report.state == "unknown"
+    assert [(row.over, row.outcome) for row in report.proofs[0].seen] == [("tcp", "timeout")]
+
+
+def test_no_recursive_resolver_is_asked_for_what_not_every_server_has(monkeypatch):
+    soa = wire.RRset(300, (b"\0\0" + (7).to_bytes(4, "big") + b"\0" * 12 + (30).to_bytes(4, "big"),))
+    zone = {"name": "example.test", "discover": False, "servers": [{"address": "192.0.2.1"}], "network": None}
+    p = {"zones": [zone], "records": [{"name": "s._domainkey.example.test", "values": ["v=DKIM1; p=ABCD"]}], "resolver": None,
+         "resolver_port": 53, "resolvers": ["192.0.2.53"], "wait": 0, "every": 5, "wildcards": False}  # fmt: skip
+    for there, state in (({}, "not_yet"), ({("192.0.2.1", "s._domainkey.example.test", wire.TXT): GOOD}, "proven")):
+        world = World({**there, ("192.0.2.1", "example.test", wire.SOA): soa})
+        monkeypatch.setattr(propagation, "ask", world)
+        assert dns_propagation_info.prove(p)["state"] == state
+        assert ("192.0.2.53" in {address for address, *_ in world.asked}) is (state == "proven")

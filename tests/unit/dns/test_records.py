@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+from goodstanding_src.library import dns_records
 from goodstanding_src.module_utils.goodstanding.dns import inventory, wire
 from goodstanding_src.module_utils.goodstanding.dns.records import RecordError, covers, is_owned, read, reverse_name, row, rrset_of
 
@@ -135,3 +136,16 @@ def test_a_zone_given_twice_and_a_server_by_name_are_refused():
     jobs, faults = inventory.jobs({"zones": [zone], "records": [], "purge": [{"below": "x.other.test"}]})
     assert "in none of the zones" in faults[0]
     assert jobs[0].purges == []
+
+
+def test_the_key_is_limited_to_what_a_call_manages():
+    key = {"key_name": "upd", "key_secret": "c2VjcmV0"}
+    zones = [{"name": "a.test", "primary": "192.0.2.1", **key}, {"name": "b.test", "backend": "manual"}]
+    names = ("a.test", "_dmarc.a.test", "s1.mx1._domainkey.a.test", "s2._domainkey.a.test", "b.test")
+    rows = [{"name": name, "values": ["x"]} for name in names]
+    todo, faults = inventory.jobs({"zones": zones, "records": [*rows, {"name": "mx1.a.test", "type": "A", "values": ["192.0.2.9"]}]})
+    found = dns_records.policies(todo)
+    assert (faults, list(found)) == ([], ["a.test"])
+    lines = [line.strip() for line in found["a.test"]["bind"].splitlines()[1:-1]]
+    assert sorted(lines) == ["grant upd name _dmarc.a.test. TXT;", "grant upd name a.test. TXT;", "grant upd name mx1.a.test. A;",
+                             "grant upd subdomain _domainkey.a.test. TXT;"]  # fmt: skip
