@@ -279,13 +279,14 @@ class Past(t.NamedTuple):
 
 
 class Run(t.NamedTuple):
-    """p: the module's parameters; desks, zones, entries: of the catalogue; now: epoch."""
+    """p: the module's parameters; desks, zones, entries: of the catalogue; now: epoch; again: accounts that were let in again, and when."""
 
     p: Row
     desks: list[Row]
     zones: dict[str, Row]
     entries: list[Row]
     now: float
+    again: t.Mapping[str, float] = {}
 
     @property
     def document(self) -> Row:
@@ -313,12 +314,13 @@ def open_run(p: Row, now: float) -> Run:
     return Run(p, lists.desks(data), zones, data["enrolments"], now)
 
 
-def authentication(document: Row, subject: str, of_address: bool) -> dict[str, cases.Gate]:
-    """Return what receivers see of a subject, and of the domains of the locked accounts, by the names of gates.OF_ADDRESS."""
+def authentication(document: Row, subject: str, of_address: bool, again: t.Iterable[str] = ()) -> dict[str, cases.Gate]:
+    """Return what receivers see of a subject, and of the domains of the accounts that are locked or were let in again, by the names of
+    gates.OF_ADDRESS."""
     section = document["authentication"]
     found = seen_by_receivers.of_address(section, subject) if of_address else seen_by_receivers.of_name(section, subject)
-    logins = [row["account"] for row in document["locks"] if kind_of(row["account"]) == "login" and "@" in row["account"]]
-    for domain in sorted({name.rpartition("@")[2] for name in logins} - {subject}):
+    accounts = [*(row["account"] for row in document["locks"]), *again]
+    for domain in sorted({name.rpartition("@")[2] for name in accounts if kind_of(name) == "login" and "@" in name} - {subject}):
         found = found + seen_by_receivers.of_name(section, domain)
     told = {}
     for name in dict.fromkeys(row.name for row in found):
@@ -333,11 +335,13 @@ def follow(run: Run, known: dict[str, Case]) -> dict[str, cases.Decision]:
     decisions = {}
     asked = {row.get("address") or row.get("name") for row in [*run.document["addresses"], *run.document["names"]]}
     by_key = {(case.subject, case.list): case for case in known.values()}
+    begun = min([case.opened for case in known.values() if case.state != cases.CLEARED], default=run.now)
+    again = [name for name, time in run.again.items() if time > begun - ledger.BEFORE]
 
     @functools.cache
     def outside(subject: str, of_address: bool) -> dict[str, cases.Gate]:
         """Return what must hold of a subject, which many lists may name."""
-        return gates.outside(run.document, of_address, authentication(run.document, subject, of_address), run.now)
+        return gates.outside(run.document, of_address, authentication(run.document, subject, of_address, again), run.now)
 
     for key, of in run.told(known.values()).items():
         if of.seen.outcome == cases.SILENT and key[0] not in asked and lists.elsewhere(run.p["elsewhere"], key[0]):
@@ -515,6 +519,7 @@ def follow_all(p: Row, now: float, check_mode: bool) -> Row:
     """Return the module's result."""
     run = open_run(p, now)
     engine: t.Any = database.open_existing(p["state_url"]) if check_mode else database.open_store(p["state_url"])
+    run = run._replace(again=ledger.let_in_again(engine) if engine is not None else {})
     seen = ledger.enrolments(engine) if engine is not None else {}
     enrolled = enrolments.rows(run.entries, p["enrolments"], run.document, seen, now)
     after, shown = judge(run, engine, check_mode)

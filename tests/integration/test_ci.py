@@ -64,7 +64,7 @@ def pipelines(tmp_path_factory):
         on(host, "bash", "-c", "rm -f /etc/ssh/sshd_config.d/ci.conf /etc/ssh/ssh_host_ed25519_key-cert.pub; systemctl reload ssh")
 
 
-@pytest.mark.parametrize("form", [FORMS[0], *(pytest.param(form, marks=pytest.mark.soak) for form in FORMS[1:])])
+@pytest.mark.parametrize("form", FORMS)
 def test_plan_approve_apply(pipelines, form):
     runner = pipelines[form]
     playbook("remove.yml")  # the lock of the form before; the flood goes on

@@ -17,12 +17,18 @@ from goodstanding_src.module_utils.goodstanding.store import cases as ledger
 from goodstanding_src.module_utils.goodstanding.store import database
 
 sys.path.insert(0, str(Path(__file__).parent))
-from lab import lab, playbook
+from lab import lab, on, playbook
 
 ADDRESS = "198.51.100.12"
 CASE = f"zen.spamhaus.org/{ADDRESS}"
 #: The port of the lab's resolver that the lists of Spamhaus refuse.
 REFUSED_PORT = 5302
+ZEN = "/var/lib/rbldns/zen.spamhaus.org.ipv4"
+#: How the list is broken, and mended: it names everybody; it has no data.
+BROKEN = {
+    "wildcard": (f"printf '%s\\n' '127.0.0.0/8 :127.0.0.4:x' '198.0.0.0/8 :127.0.0.4:x' >>{ZEN}", "/var/lib/lab/listing clear"),
+    "servfail": (f"mv {ZEN} {ZEN}.gone", f"mv {ZEN}.gone {ZEN}"),
+}
 
 
 class Story:
@@ -42,6 +48,11 @@ def listed(tmp_path_factory):
 
 def listing(*words):
     lab("exec", "lists", "--", "/var/lib/lab/listing", *words)
+
+
+def on_lists(command):
+    """Change the lists, and wait until they have read it and the answers of before are gone."""
+    on("lists", "sh", "-c", f"{command}; sleep 7")
 
 
 def case():
@@ -84,6 +95,17 @@ def test_a_refusal_of_the_list_freezes_the_case_and_does_not_close_it():
     assert found.state == "waiting"
     assert "zen.spamhaus.org" in found.frozen
     assert found.clean_at is None
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_a_list_that_names_everybody_or_answers_nothing_does_not_close_it(fault):
+    broken, mended = BROKEN[fault]
+    on_lists(broken)
+    try:
+        found = delist("-e", f"reputation_cache={Story.folder}/{fault}.json")
+    finally:
+        on_lists(mended)
+    assert (found.state, found.clean_at) == ("waiting", None) and found.frozen
 
 
 def test_the_case_closes_when_the_list_said_twice_that_it_is_over():

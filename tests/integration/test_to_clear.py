@@ -23,6 +23,7 @@ from goodstanding_src.module_utils.goodstanding.store import database
 
 sys.path.insert(0, str(Path(__file__).parent))
 from lab import HOSTS, ROOT, VICTIM, lab, on, playbook
+from test_delisting import BROKEN, on_lists
 from test_dkim import PREPARE, RESTORE, milter, wait_for_signer
 from test_mail_auth import PRIMARY, RESOLVER, SECONDARY, SECRET, strings, texts, update
 from test_rotation import SIGNERS
@@ -35,7 +36,6 @@ DOMAINS = ("alpha.test", "example.test")
 RUN = f"{int(time.time()):x}"
 #: Seconds for which nothing may have happened since the lock, and without a new hit: a day each for whom it is real.
 WINDOW, QUIET = 90, 20
-ZEN = "/var/lib/rbldns/zen.spamhaus.org.ipv4"
 
 
 class Story:
@@ -198,22 +198,12 @@ def assessed(**more: t.Any) -> t.Any:
     return case()
 
 
-def on_lists(command: str) -> None:
-    on("lists", "sh", "-c", f"{command}; sleep 7")
-
-
-@pytest.mark.parametrize(
-    ("broken", "mended"),
-    [
-        (f"printf '%s\\n' '127.0.0.0/8 :127.0.0.4:x' '198.0.0.0/8 :127.0.0.4:x' >>{ZEN}", "/var/lib/lab/listing clear"),
-        (f"mv {ZEN} {ZEN}.gone", f"mv {ZEN}.gone {ZEN}"),
-    ],
-    ids=["wildcard", "servfail"],
-)
-def test_what_proves_nothing_does_not_close_the_case(broken, mended):
+@pytest.mark.parametrize("fault", BROKEN)
+def test_what_proves_nothing_does_not_close_the_case(fault):
+    broken, mended = BROKEN[fault]
     on_lists(f"/var/lib/lab/listing drop {ADDRESS}; {broken}")
     try:
-        found = assessed(reputation_cache=f"{Story.folder}/{RUN}.json")
+        found = assessed(reputation_cache=f"{Story.folder}/{fault}.json")
     finally:
         on_lists(mended)
     # Refusals of some minutes ago that quote the list are still in the logs, and do not speak for it.

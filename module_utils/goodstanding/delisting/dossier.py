@@ -255,7 +255,8 @@ def _done(ledger: Ledger) -> list[Statement]:
     for step, verb, where in (("queue held", "held back", "that were queued"), ("queue deleted", "deleted", "from the queue")):
         rows = _steps(ledger, step, "count")
         if rows:
-            say(f"We {verb} {_count(sum(int(row['count']) for row in rows), 'message')} {where}.", rows)
+            when = day(max(row["time"] for row in rows))
+            say(f"On {when} we {verb} {_count(sum(int(row['count']) for row in rows), 'message')} {where}.", rows)
     again = _steps(ledger, "reinstate", "accounts")
     still, owners = len(ledger.document["locks"]), len({name for row in again for name in row["accounts"]})
     held = [row["number"] for row in ledger.document["outbreak"]["conditions"] if row["number"] in _PROVEN and row["state"] == HOLDS]

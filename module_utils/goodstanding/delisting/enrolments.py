@@ -64,7 +64,7 @@ def comes(entry: Row, document: Row) -> str:
     """Return what shows that data of an enrolment comes, an empty text where nothing does."""
     alive = entry.get("alive", {})
     if "feed" in alive:
-        rows = [row for row in document["feeds"] if row["feed"].startswith(f"{alive['feed']},") and row["state"] in ("current", "no_data")]
+        rows = [row for row in document["feeds"] if row["feed"].startswith(f"{alive['feed']},") and row["state"] == "current"]
         return f"{rows[0]['feed']} answers" if rows else ""
     if "complaints" in alive:
         return "a report came" if any(row["source"] == f"complaints:{alive['complaints']}" for row in document["observations"]) else ""

@@ -150,9 +150,9 @@ def test_the_text_says_what_happened_what_was_done_and_what_holds(engine):
     assert made.text == (
         "Please remove 198.51.100.11 (mx1.example.com) from Spamhaus ZEN, where it is listed with 127.0.0.4. The abuse has stopped.\n\n"
         "One mail account of ours was taken over and used to send spam. We locked the account on mx1.example.com and mx2.example.com "
-        "on 17 November 2026 at 09:06 UTC, and ended 6 sessions that were open. We held back 83 messages that were queued. We deleted 80 "
-        "messages from the queue. Since then our logs show no mail accepted from this account, none of its mail is queued, none of its "
-        "sessions is open and no other account stands out.\n\n"
+        "on 17 November 2026 at 09:06 UTC, and ended 6 sessions that were open. On 17 November 2026 at 09:06 UTC we held back 83 "
+        "messages that were queued. On 17 November 2026 at 09:21 UTC we deleted 80 messages from the queue. Since then our logs show no "
+        "mail accepted from this account, none of its mail is queued, none of its sessions is open and no other account stands out.\n\n"
         "So that it does not happen again: every account has a sending limit, and a test account that exceeded it was refused. We "
         "reviewed the filters and forwards that the intruder may have left.\n\n"
         "The reverse and forward names of the address match, the HELO name leads to it, SPF authorizes our servers, our mail is signed "
@@ -214,7 +214,10 @@ TWICE = {
 def test_of_an_account_that_is_locked_again_nothing_of_before_is_told(engine):
     _, made = composed(engine, found.observation(), lines=TWICE)
     traced(engine, made)
-    assert "and ended 6 sessions that were open. We held back 83 messages that were queued. Since then" in made.text
+    assert (
+        "and ended 6 sessions that were open. On 17 November 2026 at 09:06 UTC we held back 83 messages that were queued. Since then"
+        in made.text
+    )
     assert "let in again" not in made.text
 
 
@@ -231,7 +234,7 @@ def test_what_happened_and_was_done_is_told_after_the_owner_was_let_in_again(eng
     traced(engine, made)
     written_well(made.text, "text")
     assert "One mail account of ours was taken over and used to send spam. We locked the account on mx1.example.com and mx2" in made.text
-    assert "We deleted 80 messages from the queue. The owner was let in again on 17 November 2026 at 11:06 UTC." in made.text
+    assert "we deleted 80 messages from the queue. The owner was let in again on 17 November 2026 at 11:06 UTC." in made.text
     assert "no account that sends spam" not in made.text
 
 
@@ -340,3 +343,16 @@ def test_files_that_do_not_hold_any_more_are_taken_away(engine, tmp_path):
     for _ in range(2):
         dossier.remove(str(tmp_path), case)
         assert list(tmp_path.glob("zen*")) == []
+
+
+def test_the_page_for_the_person_has_when_not_to_ask_before_what_follows_and_what_the_form_wants(engine):
+    case, made = composed(engine, found.reply("microsoft_olc", "S3150"))
+    desk = next(row for row in found.DESKS if row["id"] == "microsoft-consumer")["delisting"]
+    assert f"| asked too early | {desk['early']} |" in made.markdown
+    assert f"| it asks for | {'; '.join(desk['asks'])} |" in made.markdown
+    document = found.findings(found.reply("microsoft_olc", "S3150"))
+    of = lists.told(document, found.DESKS, found.ZONES, ())[case.subject, case.list]
+    later = case._replace(not_before=found.NOW, expected=found.NOW)
+    made = dossier.compose(later, of, lists.way(of, case.codes), dossier.Ledger([], document, []), CONTACT, TEMPLATES)
+    for name in ("not before", "expected by"):
+        assert f"| {name} | {dossier.day(found.NOW)} |" in made.markdown

@@ -246,3 +246,12 @@ def test_nothing_is_asked_for_money():
     for zone in paid:
         of = told(findings(observation(zone, kind="block", tier="C")))[ADDRESS, zone]
         assert lists.way(of, ()).asked_by == "nobody"
+
+
+@pytest.mark.parametrize("zone", [zone for zone, row in found.ZONES.items() if row["kind"] == "block" and row["tier"] in lists.TIERS])
+def test_a_lists_own_times_are_those_of_its_entry(zone):
+    facts = {**found.ZONES[zone]["delisting"], "quiet_days": 3, "cool_down_days": 5, "expires_days": 9}
+    document = findings(observation(zone))
+    document["asked"] = [{"zone": zone, "latency": 1, "clean_ttl": None, "delisting": facts}]
+    way = lists.way(told(document)[ADDRESS, zone], ())
+    assert (way.quiet, way.cool_down, way.expires) == (3 * 86400.0, 5 * 86400.0, 9 * 86400.0)

@@ -200,7 +200,8 @@ def test_a_case_stays_gated_while_something_is_not_proven(world, monkeypatch, wh
 def test_no_case_closes_on_what_is_no_answer(world, outcome):
     world.run(found.observation())
     for hours in range(1, 50, 7):
-        world.run(found.observation(outcome=outcome), now=found.NOW + hours * 3600, document=None)
+        silent = found.findings(found.observation(outcome=outcome), clean=["zen.spamhaus.org"])
+        world.run(now=found.NOW + hours * 3600, document=silent)
     assert world.states() == {ZEN: "gated"}
     (case,) = world.run(now=found.NOW + 60 * 3600, document=found.findings(unqualified=["zen.spamhaus.org"]))["cases"]
     assert "said nothing that can be believed" in case["frozen"]
@@ -223,6 +224,14 @@ def test_what_receivers_see_of_the_address_its_name_and_the_accounts_domains_ope
     told = delisting_case.authentication(document, found.ADDRESS, True)
     assert told["fcrdns"].state == "holds"
     assert told["dmarc"] == states.Gate("unknown", "other.example: nobody looked at other.example")
+    document["locks"] = []
+    assert delisting_case.authentication(document, found.ADDRESS, True, ["mallory@other.example", "uid:33@mx1.example.com"]) == told
+    # Of no other domain.
+    document["authentication"]["domains"].append({"domain": "third.example"})
+    document["authentication"]["checklist"] += [
+        {"rule": rule, "subject": "third.example", "state": "does_not", "why": "w", "repair": ""} for rule in rules["example.com"]
+    ]
+    assert {gate.state for gate in delisting_case.authentication(document, found.ADDRESS, True).values()} == {"holds"}
     row = next(row for row in document["authentication"]["checklist"] if row["rule"] == "helo")
     row["state"], row["why"] = "does_not", "it is localhost"
     assert delisting_case.authentication(document, found.ADDRESS, True)["helo"] == states.Gate(
@@ -247,13 +256,14 @@ def test_the_journals_are_read_once_for_all_cases(world):
 
 def test_what_receivers_see_is_judged_once_for_each_address(world, monkeypatch):
     asked = []
-    monkeypatch.setattr(delisting_case, "authentication", lambda document, *subject: asked.append(subject) or HELD)
+    monkeypatch.setattr(delisting_case, "authentication", lambda document, *subject: asked.append(subject[:2]) or HELD)
     world.run(found.observation("bl.spamcop.net"), found.observation(), found.observation(subject="198.51.100.12"))
     assert sorted(asked) == [(found.ADDRESS, True), ("198.51.100.12", True)]
 
 
-def test_a_dossier_tells_what_happened_after_the_owner_was_let_in_again_and_nothing_of_long_before(world):
+def test_a_dossier_tells_what_happened_after_the_owner_was_let_in_again_and_nothing_of_long_before(world, monkeypatch):
     """The incidents of the ledger say who was."""
+    asked = []
     mallory, long_ago = {"accounts": ["mallory@example.com"], "incident": "r0"}, {"accounts": ["old@example.com"], "incident": "r9"}
     lines = [
         {"chain": f"{1:032x}", "time": found.LOCKED - 30 * DAY, "step": "finish", "closed": 1, **long_ago},
@@ -272,7 +282,9 @@ def test_a_dossier_tells_what_happened_after_the_owner_was_let_in_again_and_noth
     document = found.findings(found.observation())
     document["locks"], document["accounts"] = [], []
     document["outbreak"].update(state="none", conditions=[])
+    monkeypatch.setattr(delisting_case, "authentication", lambda document, subject, of_address, again: asked.append(again) or HELD)
     (case,) = world.run(document=document)["cases"]
+    assert asked == [["mallory@example.com"]]
     text = Path(f"{case['dossier'][:-3]}.txt").read_text()
     assert "The abuse has stopped.\n\nOne mail account of ours was taken over" in text
     assert "and ended 6 sessions that were open. The owner was let in again on 18 November 2026 at 05:06 UTC." in text

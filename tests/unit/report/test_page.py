@@ -334,3 +334,13 @@ def test_what_was_changed_says_how_to_undo_it():
     assert undo[0].startswith("playbooks/reinstate.yml -e account=mallory@alpha.test lets")
     assert undo[2] == "Nothing was changed: check mode."
     assert "locks it again" in undo[3]
+
+
+def test_the_page_has_the_age_of_keys_the_proof_of_locks_and_how_to_undo():
+    text = files.as_page(reports.demo(), TEMPLATE)
+    for words in (
+        '<td data-name="Selector">gs20261001</td>', '<td data-name="On the host">present</td><td data-name="Age">53 days</td>',
+        '<td data-name="Age">not known</td>', "<h4>Proof of the lock</h4>",
+        '<td data-name="Undo">playbooks/reinstate.yml -e account=mallory@alpha.test lets',
+    ):  # fmt: skip
+        assert words in text, words
