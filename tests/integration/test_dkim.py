@@ -21,7 +21,7 @@ import dkim
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from lab import HOSTS, ROOT, lab, module, on
+from lab import HOSTS, ROOT, lab, module, on, on_both
 
 DOMAIN, OTHER = "dkim-one.test", "dkim-two.test"
 FOLDER = "/root/dkim-test"
@@ -207,37 +207,37 @@ def fresh():
         on(host, "bash", "-c", RESTORE, check=False)
 
 
-def test_keys_are_made_on_the_host_and_nothing_of_them_is_elsewhere():
+@on_both
+def test_keys_are_made_on_the_host_and_nothing_of_them_is_elsewhere(host):
     """The process list is read all the while."""
-    for host in HOSTS:
-        watch = f"for _ in $(seq 4000); do cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null; sleep 0.02; done > {FOLDER}/processes"
-        on(host, "systemd-run", "--quiet", "--collect", f"--unit=dkim-test-watch-{host}", "sh", "-c", watch)
-        said = []
-        for signer in ("opendkim", "rspamd"):
-            keys = [{"domain": domain, "selector": RSA[signer], "type": "rsa"} for domain in (DOMAIN, OTHER)]
-            keys += [{"domain": DOMAIN, "selector": ED[signer], "type": "ed25519"}]
-            made = module(host, "dkim_key", keys=keys, signer=signer)
-            assert not made["failed"] and made["changed"], made
-            said += [made, module(host, "dkim_key", keys=keys, signer=signer)]
-            assert not said[-1]["changed"], said[-1]
-            broken = module(host, "dkim_key", keys=[{**keys[0], "size": 4096}], signer=signer, regenerate="fail")
-            assert broken["failed"] and "bits" in broken["msg"]
-            told = module(host, "dkim_signing_info", signer=signer, domains=[DOMAIN])
-            assert {key["selector"] for key in told["keys"]} >= {RSA[signer], ED[signer]}, told
-            said += [broken, told]
-        on(host, "systemctl", "stop", f"dkim-test-watch-{host}")
-        needles, seen, places = script(host, LEAKS, data=json.dumps(said)).strip().split(" ", 2)
-        assert int(needles) > 100 and int(seen) > 20 and places == "[]", f"private octets on {host}: {places}"
-        paths = [
-            f"{KEYS['opendkim']}/{RSA['opendkim']}._domainkey.{DOMAIN}.pem",
-            f"{KEYS['rspamd']}/{ED['rspamd']}._domainkey.{DOMAIN}.key",
-        ]
-        owner = on(host, "stat", "-c", "%U %a", *paths)
-        assert owner.split("\n")[:2] == ["opendkim 600", "_rspamd 600"]
+    watch = f"for _ in $(seq 4000); do cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null; sleep 0.02; done > {FOLDER}/processes"
+    on(host, "systemd-run", "--quiet", "--collect", f"--unit=dkim-test-watch-{host}", "sh", "-c", watch)
+    said = []
+    for signer in ("opendkim", "rspamd"):
+        keys = [{"domain": domain, "selector": RSA[signer], "type": "rsa"} for domain in (DOMAIN, OTHER)]
+        keys += [{"domain": DOMAIN, "selector": ED[signer], "type": "ed25519"}]
+        made = module(host, "dkim_key", keys=keys, signer=signer)
+        assert not made["failed"] and made["changed"], made
+        said += [made, module(host, "dkim_key", keys=keys, signer=signer)]
+        assert not said[-1]["changed"], said[-1]
+        broken = module(host, "dkim_key", keys=[{**keys[0], "size": 4096}], signer=signer, regenerate="fail")
+        assert broken["failed"] and "bits" in broken["msg"]
+        told = module(host, "dkim_signing_info", signer=signer, domains=[DOMAIN])
+        assert {key["selector"] for key in told["keys"]} >= {RSA[signer], ED[signer]}, told
+        said += [broken, told]
+    on(host, "systemctl", "stop", f"dkim-test-watch-{host}")
+    needles, seen, places = script(host, LEAKS, data=json.dumps(said)).strip().split(" ", 2)
+    assert int(needles) > 100 and int(seen) > 20 and places == "[]", f"private octets on {host}: {places}"
+    paths = [
+        f"{KEYS['opendkim']}/{RSA['opendkim']}._domainkey.{DOMAIN}.pem",
+        f"{KEYS['rspamd']}/{ED['rspamd']}._domainkey.{DOMAIN}.key",
+    ]
+    owner = on(host, "stat", "-c", "%U %a", *paths)
+    assert owner.split("\n")[:2] == ["opendkim 600", "_rspamd 600"]
 
 
 @pytest.mark.parametrize("signer", ["opendkim", "rspamd"])
-@pytest.mark.parametrize("host", HOSTS)
+@on_both
 def test_real_mail_is_signed_and_other_engines_verify_it(host, signer):
     selectors = [RSA[signer], ED[signer]]
     keys = [{"domain": DOMAIN, "selector": selectors[0]}, {"domain": OTHER, "selector": selectors[0]}]
@@ -327,7 +327,7 @@ def mailauth(host: str, message: str) -> dict[str, str]:
     return {row["selector"]: row["result"] for row in json.loads(done.stdout)}
 
 
-@pytest.mark.parametrize("host", HOSTS)
+@on_both
 def test_faults_of_a_running_signer_are_named_with_the_repair(host):
     signer = "opendkim"
     signing = [{"domain": DOMAIN, "selectors": [RSA[signer]]}]
@@ -393,7 +393,7 @@ def test_a_file_that_rspamd_cannot_read_is_named_with_the_repair():
     assert "cannot be opened" not in str(module(host, "dkim_signing_info", signing=signing, signer=signer)["faults"])
 
 
-@pytest.mark.parametrize("host", HOSTS)
+@on_both
 def test_a_key_in_use_is_not_destroyed_and_one_that_is_not_is(host):
     signer = "opendkim"
     key = {"domain": DOMAIN, "selector": RSA[signer], "state": "absent"}
