@@ -382,7 +382,7 @@ def test_a_file_that_rspamd_cannot_read_is_named_with_the_repair():
     wait_for_signer(host, signer)
     done = module(host, "dkim_signing", signing=signing, signer=signer)
     assert not done["failed"], done
-    path = f"{KEYS[signer]}/{RSA[signer]}._domainkey.{DOMAIN}.key"
+    path = f"{KEYS[signer]}/{RSA[signer]}._domainkey.{DOMAIN}.pem"
     on(host, "chown", "root:root", path)
     wait_for_signer(host, signer)
     found = "\n".join(module(host, "dkim_signing_info", signing=signing, signer=signer)["faults"])
