@@ -8,6 +8,7 @@ An act need not stop a session; the lock behind it must stop all. What each act 
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 import typing as t
@@ -17,7 +18,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from client import Client
-from lab import HOSTS, lab, module, on, playbook
+from lab import HOSTS, lab, module, on, on_both, playbook
 
 SQL = """
 CREATE TABLE mailbox (username TEXT PRIMARY KEY, password TEXT, active TEXT);
@@ -115,9 +116,9 @@ def plumbed():
 
 
 @pytest.fixture(scope="module")
-def client():
-    with Client() as one:
-        yield one
+def clients():
+    with contextlib.ExitStack() as stack:
+        yield {host: stack.enter_context(Client()) for host in HOSTS}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -139,8 +140,9 @@ def state(client: Client, name: str, host: str, row: Row, password: str) -> tupl
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
-@pytest.mark.parametrize("host", HOSTS)
-def test_after_each_act_the_lock_stops_all(client, host, row):
+@on_both
+def test_after_each_act_the_lock_stops_all(clients, host, row):
+    client = clients[host]
     password = row.password or "pw-" + row.account.replace("@", "-")
     name = f"{host} {row.name}"
     assert client("smtp", name, host=host, user=row.account, password=password) == 235
@@ -158,8 +160,9 @@ def test_after_each_act_the_lock_stops_all(client, host, row):
     assert module(host, "mail_lock_info")["sessions"][row.account] == {"dovecot": 0, "sockets": 0}
 
 
-@pytest.mark.parametrize("host", HOSTS)
-def test_saslauthd_and_its_cache(client, host):
+@on_both
+def test_saslauthd_and_its_cache(clients, host):
+    client = clients[host]
     name = f"{host} saslauthd"
     login = {"host": host, "user": "zoe", "password": "pw-zoe", "port": 2587}
     assert client("smtp", name, **login) == 235
@@ -173,7 +176,7 @@ def test_saslauthd_and_its_cache(client, host):
     assert client("smtp", name + "-new", **login) == 535
 
 
-@pytest.mark.parametrize("host", HOSTS)
+@on_both
 def test_a_local_user_is_refused_by_sendmail_at_once(host):
     script = "echo x | runuser -u www-data -- sendmail -i known1@dest1.world.test; echo $?"
     assert on(host, "bash", "-c", script).strip() == "0"
@@ -184,8 +187,9 @@ def test_a_local_user_is_refused_by_sendmail_at_once(host):
     assert on(host, "bash", "-c", script).strip() == "0"
 
 
-@pytest.mark.parametrize("host", HOSTS)
-def test_a_message_that_was_begun_before_the_lock_ends_at_its_end_of_data(client, host):
+@on_both
+def test_a_message_that_was_begun_before_the_lock_ends_at_its_end_of_data(clients, host):
+    client = clients[host]
     account = "bob@beta.test"
     assert client("smtp", host + " begun", host=host, user=account, password="pw-bob-beta.test") == 235
     assert client("begin", host + " begun", user=account) == 250
@@ -193,7 +197,7 @@ def test_a_message_that_was_begun_before_the_lock_ends_at_its_end_of_data(client
     assert client("end", host + " begun") == 554
 
 
-@pytest.mark.parametrize("host", HOSTS)
+@on_both
 def test_the_owners_mail_still_arrives(host):
     for row in ROWS[:4]:
         on(host, "sendmail", "-f", "friend@known.test", row.account, data=f"From: friend@known.test\nSubject: to {row.account}\n\nHello.\n")
@@ -206,7 +210,7 @@ def test_the_owners_mail_still_arrives(host):
             pytest.fail(f"mail for {row.account} was not delivered on {host}")
 
 
-@pytest.mark.parametrize("host", HOSTS)
+@on_both
 def test_the_canary_proves_it_and_drift_is_seen(host):
     assert module(host, "mail_lock_info", canary=True)["canary"] == {"smtp": "refused", "imap": "refused", "why": None}
     on(
