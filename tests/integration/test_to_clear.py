@@ -35,7 +35,7 @@ REVERSE = "100.51.198.in-addr.arpa"
 DOMAINS = ("alpha.test", "example.test")
 RUN = f"{int(time.time()):x}"
 #: Seconds for which nothing may have happened since the lock, and without a new hit: a day each for whom it is real.
-WINDOW, QUIET = 90, 20
+WINDOW, QUIET = 90, 60
 
 
 class Story:
