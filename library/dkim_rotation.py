@@ -352,7 +352,7 @@ def policies(p: Row, domains: t.Iterable[str]) -> dict[str, dict[str, str]]:
         zone = inventory.zone_name(str(row["name"]))
         grants = [policy.Grant(wire.pack(name), True, (wire.TXT,)) for name in names if wire.is_below(wire.pack(name), zone)]
         if row.get("key_name") and grants and row.get("backend", "rfc2136") == "rfc2136":
-            found[wire.show(zone)] = {"bind": policy.bind(row["key_name"], grants), "knot": policy.knot(row["key_name"], grants)}
+            found[wire.show(zone)] = policy.lines(row["key_name"], grants)
     return found
 
 

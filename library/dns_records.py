@@ -275,7 +275,7 @@ def policies(todo: list[Job]) -> dict[str, dict[str, str]]:
         key = job.settings.primary.key if job.settings.primary else None
         grants = policy.grants(job.wanted)
         if key and grants:
-            found[job.settings.label] = {"bind": policy.bind(key.name, grants), "knot": policy.knot(key.name, grants)}
+            found[job.settings.label] = policy.lines(key.name, grants)
     return found
 
 

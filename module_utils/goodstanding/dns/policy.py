@@ -28,6 +28,11 @@ def grants(wanted: t.Iterable[Wanted]) -> list[Grant]:
     return [Grant(name, below, tuple(sorted(kinds))) for (name, below), kinds in sorted(found.items())]
 
 
+def lines(key: str, grants: list[Grant]) -> dict[str, str]:
+    """Return what limits a key to these grants, for bind and for knot."""
+    return {"bind": bind(key, grants), "knot": knot(key, grants)}
+
+
 def bind(key: str, grants: list[Grant]) -> str:
     """Return an update-policy for a zone of BIND; what is not granted is denied."""
     lines = [
